@@ -1,0 +1,1 @@
+"""The eye: its parameters, anatomy, lids and analytic labels. numpy only."""

@@ -1,0 +1,1 @@
+"""The face: its parameters, head basis, expression, hair and landmarks. numpy only."""

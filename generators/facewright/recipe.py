@@ -1,0 +1,319 @@
+"""Recipes: what may exist, as YAML or JSON.
+
+A recipe is a tree with the shape of a Sample whose leaves are distributions (`dist.py`), plus a few settings::
+
+    name: my_eyes
+    extends: eye_rgb              # a built-in recipe or a file; its leaves hold where this one is silent
+    frames_per_subject: 4
+    outputs: [seg, depth]
+    hdri_folder: ./skies          # joins Blender's own eight maps
+    subject:
+      eye:
+        pupil_mm: {uniform: [2, 7]}
+    joint:
+      - fields: [gaze.yaw_deg, gaze.pitch_deg]
+        rows: [[-10, 2], [4, -3]]
+
+Unknown keys are refused with the nearest valid name; every message names the file and the dotted path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from facewright import dist
+from facewright.errors import AssetError, MissingPackage, RecipeError
+from facewright.sample import DRAWN, parameters
+from facewright.world.parameters import STUDIO_HDRIS
+
+OUTPUTS = ("linear", "seg", "seg_anatomical", "coverage", "depth", "normal")
+"""Optional layers of a record; rgb and the JSON truth are always written."""
+SCENES = ("eye", "face")
+HDRI_SUFFIXES = (".hdr", ".exr")
+MAX_BYTES = 4_000_000
+"""Largest recipe file that is read."""
+
+_SETTINGS = ("name", "extends", "scene", "frames_per_subject", "outputs", "hdri_folder", "joint")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A validated recipe. `dists` holds the leaves that differ from the built-in model, by dotted path."""
+
+    name: str
+    scene: str = "face"
+    frames_per_subject: int = 1
+    outputs: tuple[str, ...] = OUTPUTS
+    hdri_folder: Path | None = None
+    dists: Mapping[str, dist.Dist] = field(default_factory=dict)
+    joints: tuple[dist.Joint, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Content hash (16 hex digits): equal for recipes that draw equal samples. The name does not count."""
+        data = self.to_data()
+        data.pop("name")
+        return hashlib.blake2b(json.dumps(data, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+    @staticmethod
+    def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+        """Return the recipe that `source` names: a built-in name or a .yaml/.yml/.json file.
+
+        `overrides` are "dotted.path=value" strings, the value in YAML. Raises RecipeError.
+        """
+        data, folder = _read_with_base(source, ())
+        where = str(source)
+        for override in overrides:
+            path, mark, text = override.partition("=")
+            if not mark or not path:
+                raise RecipeError(f"--set {override!r}: expected dotted.path=value")
+            _put(data, path.strip(), _parse_yaml(text, f"--set {path}"), f"--set {path}")
+            where = f"{source} with --set"
+        return Recipe.from_data(data, where=where, folder=folder)
+
+    @staticmethod
+    def from_data(data: Any, *, where: str = "recipe", folder: Path | None = None) -> Recipe:
+        """Return the recipe that plain `data` means; relative folders are relative to `folder`."""
+        if not isinstance(data, dict):
+            raise RecipeError(f"{where}: a recipe is a mapping of sections, got {type(data).__name__}")
+        try:
+            return _validate(data, folder or Path())
+        except RecipeError as error:
+            raise RecipeError(f"{where}: {error}") from None
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the recipe as JSON-able data that `from_data` reads back to an equal recipe."""
+        data: dict[str, Any] = {
+            "name": self.name, "scene": self.scene, "frames_per_subject": self.frames_per_subject,
+            "outputs": list(self.outputs),
+        }
+        if self.hdri_folder:
+            data["hdri_folder"] = str(self.hdri_folder)
+        if self.joints:
+            data["joint"] = [table.to_data() for table in self.joints]
+        for path, chosen in self.dists.items():
+            _put(data, path, chosen.to_data(), path)
+        return data
+
+
+def builtin_recipes() -> tuple[str, ...]:
+    """Return the names of the recipes that ship with Facewright."""
+    folder = resources.files("facewright") / "recipes"
+    return tuple(sorted(Path(item.name).stem for item in folder.iterdir() if item.name.endswith(".yaml")))
+
+
+def hdri_names(folder: Path | None) -> tuple[str, ...]:
+    """Return what `light.hdri` may be: the built-in maps, and the .hdr/.exr files of `folder`."""
+    if folder is None:
+        return STUDIO_HDRIS
+    if not folder.is_dir():
+        raise RecipeError(f"hdri_folder: {folder} is not a folder; create it or remove the key")
+    found = tuple(sorted(item.name for item in folder.iterdir() if item.suffix.lower() in HDRI_SUFFIXES))
+    if not found:
+        raise RecipeError(f"hdri_folder: {folder} holds no .hdr or .exr file; add some or remove the key")
+    return STUDIO_HDRIS + found
+
+
+def _validate(data: dict[str, Any], folder: Path) -> Recipe:
+    allowed = [*_SETTINGS, *DRAWN]
+    for key in data:
+        if key not in allowed:
+            raise RecipeError(f"unknown key {key!r}{dist.nearest(key, allowed)}")
+    scene = data.get("scene", "face")
+    if scene not in SCENES:
+        raise RecipeError(f"scene: {scene!r} is not one of {', '.join(SCENES)}{dist.nearest(scene, SCENES)}")
+    frames = data.get("frames_per_subject", 1)
+    if not isinstance(frames, int) or isinstance(frames, bool) or not 1 <= frames <= 10**6:
+        raise RecipeError(f"frames_per_subject: expected a whole number in [1, 1000000], got {frames!r}")
+    outputs = data.get("outputs", list(OUTPUTS))
+    if not isinstance(outputs, list):
+        raise RecipeError(f"outputs: expected a list out of {', '.join(OUTPUTS)}, got {outputs!r}")
+    for number, name in enumerate(outputs):
+        if name not in OUTPUTS:
+            raise RecipeError(f"outputs[{number}]: unknown output {name!r}{dist.nearest(name, OUTPUTS)}")
+    hdri_folder = data.get("hdri_folder")
+    if hdri_folder is not None and not isinstance(hdri_folder, str):
+        raise RecipeError(f"hdri_folder: expected a path, got {hdri_folder!r}")
+    skies = (folder / hdri_folder).resolve() if hdri_folder else None
+    dists: dict[str, dist.Dist] = {}
+    for section in DRAWN:
+        if section in data:
+            _collect(data[section], section, dists)
+    names = hdri_names(skies)
+    if skies and "light.hdri" not in dists:
+        dists["light.hdri"] = dist.Choice(names, (1.0,) * len(names))
+    if "light.hdri" in dists:
+        for name in dists["light.hdri"].support():
+            if name not in (*names, "none"):
+                place = f"hdri_folder {skies}" if skies else "Blender's maps (set hdri_folder to add your own)"
+                raise RecipeError(f"light.hdri: {name!r} is not in {place}{dist.nearest(name, names)}")
+    joints = data.get("joint", [])
+    if not isinstance(joints, list):
+        raise RecipeError("joint: expected a list of tables")
+    tables = tuple(dist.parse_joint(item, f"joint[{number}]") for number, item in enumerate(joints))
+    for number, table in enumerate(tables):
+        _check_joint(table, f"joint[{number}]")
+    ordered = {path: dists[path] for path in parameters() if path in dists}
+    name = data.get("name", "unnamed")
+    if not isinstance(name, str):
+        raise RecipeError(f"name: expected a word, got {name!r}")
+    chosen = tuple(item for item in OUTPUTS if item in outputs)
+    return Recipe(name, scene, frames, chosen, skies, ordered, tables)
+
+
+def _collect(node: Any, path: str, into: dict[str, dist.Dist]) -> None:
+    table = parameters()
+    if path in table:
+        spec, kind = table[path]
+        found = dist.parse(node, path)
+        if found is not None:
+            for value in found.support():
+                _check_value(spec, value, kind, path)
+            into[path] = found
+        return
+    if not isinstance(node, dict):
+        raise RecipeError(f"{path}: is a section, expected its fields, got {node!r}")
+    children = sorted({name[len(path) + 1:].split(".")[0] for name in table if name.startswith(path + ".")})
+    for key, child in node.items():
+        if key not in children:
+            raise RecipeError(f"{path}: unknown key {key!r}{dist.nearest(key, children)}")
+        _collect(child, f"{path}.{key}", into)
+
+
+def _check_value(spec: dist.Param, value: Any, kind: str, path: str) -> None:
+    if kind != "vector":
+        spec.check(value, kind, path)
+        return
+    default = spec.default
+    length = getattr(default, "width", 0)
+    if not isinstance(value, tuple) or len(value) != length:
+        raise RecipeError(f"{path}: expected a list of {length} numbers")
+    for number, item in enumerate(value):
+        spec.check(item, "float", f"{path}[{number}]")
+
+
+def _check_joint(table: dist.Joint, where: str) -> None:
+    known = parameters()
+    for path in table.fields:
+        if path not in known:
+            raise RecipeError(f"{where}: unknown field {path!r}{dist.nearest(path, list(known))}")
+    kinds = {path.startswith("subject.") for path in table.fields}
+    if len(kinds) > 1:
+        raise RecipeError(f"{where}: mixes subject.* with per-frame fields; make two tables of it")
+    jitter = table.jitter or (0.0,) * len(table.fields)
+    for number, row in enumerate(table.rows):
+        for path, value, step in zip(table.fields, row, jitter, strict=True):
+            spec, kind = known[path]
+            for edge in (value - step, value + step) if step else (value,):
+                _check_value(spec, edge, kind, f"{where}.rows[{number}] {path}")
+
+
+def _read_with_base(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str, Any], Path]:
+    data, folder, identity = _read(source)
+    if identity in seen:
+        raise RecipeError(f"{source}: extends itself through {' -> '.join((*seen, identity))}")
+    if isinstance(data.get("hdri_folder"), str):
+        data["hdri_folder"] = str((folder / data["hdri_folder"]).resolve())
+    base = data.pop("extends", None)
+    if base is None:
+        return data, folder
+    if not isinstance(base, str):
+        raise RecipeError(f"{source}: extends: expected a recipe's name or file, got {base!r}")
+    place = base if base in builtin_recipes() else folder / base
+    below, _ = _read_with_base(place, (*seen, identity))
+    return _merge(below, data, ""), folder
+
+
+def _read(source: str | Path) -> tuple[dict[str, Any], Path, str]:
+    name = str(source)
+    if name in builtin_recipes():
+        text = (resources.files("facewright") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+        return _as_mapping(_parse_yaml(text, name), name), Path(), name
+    path = Path(source)
+    if path.suffix.lower() not in (".yaml", ".yml", ".json"):
+        options = builtin_recipes()
+        raise RecipeError(f"no built-in recipe {name!r}{dist.nearest(name, options)} (there are {', '.join(options)}, "
+                          "or give a .yaml or .json file)")
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise RecipeError(f"{path}: is larger than {MAX_BYTES:,} bytes; this is not a recipe")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such file; give a built-in name ({', '.join(builtin_recipes())}) or a file that "
+                          "exists") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise AssetError(f"{path}: cannot be read as text ({error}); check the file") from None
+    if path.suffix.lower() == ".json":
+        try:
+            data = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise RecipeError(f"{path}: is not JSON ({error})") from None
+    else:
+        data = _parse_yaml(text, str(path))
+    return _as_mapping(data, str(path)), path.parent, str(path.resolve())
+
+
+def _as_mapping(data: Any, where: str) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise RecipeError(f"{where}: a recipe is a mapping of sections, got {type(data).__name__}")
+    return data
+
+
+def _parse_yaml(text: str, where: str) -> Any:
+    try:
+        import yaml
+    except ImportError:
+        raise MissingPackage(
+            f"{where}: reading YAML needs the package pyyaml; run `python -m pip install pyyaml` or use a .json recipe"
+        ) from None
+
+    class Loader(yaml.SafeLoader):
+        """Safe loading without aliases (no exponential expansion) and without silent duplicate keys."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise RecipeError(f"{where}: line {self.peek_event().start_mark.line + 1}: YAML aliases are not allowed")
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            for number, key in enumerate(keys):
+                if not isinstance(key, str | int | float | bool):
+                    raise RecipeError(f"{where}: line {node.start_mark.line + 1}: {key!r} cannot be a key")
+                if key in keys[:number]:
+                    raise RecipeError(f"{where}: line {node.start_mark.line + 1}: key {key!r} is given twice")
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(text, Loader=Loader)  # noqa: S506 (a subclass of SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        raise RecipeError(f"{where}:{line} is not YAML ({getattr(error, 'problem', error)})") from None
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(f"{where}: is not usable YAML ({error})") from None
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any], path: str) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        here = f"{path}.{key}" if path else str(key)
+        is_section = here not in parameters() and isinstance(value, dict) and isinstance(below.get(key), dict)
+        merged[key] = _merge(below[key], value, here) if is_section else value
+    return merged
+
+
+def _put(data: dict[str, Any], path: str, value: Any, where: str) -> None:
+    node = data
+    *folders, leaf = path.split(".")
+    for folder in folders:
+        node = node.setdefault(folder, {})
+        if not isinstance(node, dict):
+            raise RecipeError(f"{where}: {folder!r} is not a section")
+    node[leaf] = value

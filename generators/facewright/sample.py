@@ -1,0 +1,186 @@
+"""A Sample: one frozen, JSON-able description of one frame, a pure function of (recipe, seed, index).
+
+The dataclasses below are the tree that recipes and samples share: `subject.eye.pupil_mm` in a recipe is a
+distribution, in a sample a number. Every leaf has its own named random stream (`rng.py`), so index i does not depend
+on i - 1, on the number of workers, on the Blender version, or on which other leaves exist.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from facewright import dist, rng, schema
+from facewright.errors import DatasetError, UserError
+from facewright.eye.parameters import Eye
+from facewright.face.parameters import Expression, Hair, Head, Skin, Wear
+from facewright.world.parameters import Camera, Gaze, Image, Light, Pose
+
+if TYPE_CHECKING:
+    from facewright.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A person: what several frames may share."""
+
+    head: Head
+    skin: Skin
+    eye: Eye
+    hair: Hair
+    wear: Wear
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One frame, complete: build it anywhere and get the same labels."""
+
+    schema: str
+    recipe: str
+    scene: str
+    seed: int
+    index: int
+    subject_index: int
+    subject: Subject
+    expression: Expression
+    gaze: Gaze
+    pose: Pose
+    camera: Camera
+    light: Light
+    image: Image
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the sample as JSON-able data; `from_data` is its inverse."""
+        return _plain(self)
+
+    @staticmethod
+    def from_data(data: Mapping[str, Any]) -> Sample:
+        """Return the sample that `to_data` wrote. Raises DatasetError where the data is not of this schema."""
+        try:
+            return _build(Sample, dict(data))
+        except (KeyError, TypeError) as error:
+            raise DatasetError(f"sample data does not fit label schema {schema.VERSION}: {error}") from None
+
+    def replace(self, changes: Mapping[str, Any]) -> Sample:
+        """Return a copy with fields changed by dotted path, e.g. {"gaze.yaw_deg": 10.0}; values are validated."""
+        data = self.to_data()
+        for path, value in changes.items():
+            data_at(data, path)
+            spec, kind = parameters()[path]
+            node = data
+            *folders, leaf = path.split(".")
+            for folder in folders:
+                node = node[folder]
+            node[leaf] = list(value) if kind == "vector" else spec.check(value, kind, path)
+        return Sample.from_data(data)
+
+
+DRAWN = ("subject", "expression", "gaze", "pose", "camera", "light", "image")
+"""Sections of a Sample that a recipe draws."""
+
+
+@cache
+def parameters() -> dict[str, tuple[dist.Param, str]]:
+    """Return every drawn leaf in drawing order: dotted path -> (Param, kind in float|int|str|bool|vector)."""
+    hints = typing.get_type_hints(Sample)
+    table: dict[str, tuple[dist.Param, str]] = {}
+    for section in DRAWN:
+        table |= _leaves(hints[section], section)
+    return table
+
+
+def sample(recipe: Recipe, seed: int, index: int) -> Sample:
+    """Return frame `index` (>= 0) of `recipe` under `seed`.
+
+    Frames index // frames_per_subject share all of `subject`. Raises UserError for a negative seed or index.
+    """
+    if seed < 0 or index < 0:
+        raise UserError(f"seed and index must be >= 0, got seed {seed} and index {index}")
+    subject_index = index // recipe.frames_per_subject
+    values: dict[str, Any] = {}
+    joint: dict[str, Any] = {}
+    for table in recipe.joints:
+        place = subject_index if table.fields[0].startswith("subject.") else index
+        u = rng.uniforms(seed, place, "joint:" + ",".join(table.fields), table.width)
+        joint |= dict(zip(table.fields, table.draw(u), strict=True))
+    for path, (spec, kind) in parameters().items():
+        place = subject_index if path.startswith("subject.") else index
+        chosen = recipe.dists.get(path) or spec.default
+        if path in joint:
+            value = joint[path]
+        else:
+            u = rng.uniforms(seed, place, _stream_name(path), chosen.width)
+            value = chosen.function(values, u) if isinstance(chosen, dist.Given) else chosen.draw(u)
+        values[path] = tuple(value) if kind == "vector" else spec.check(value, kind, path)
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
+        node = tree
+        *folders, leaf = path.split(".")
+        for folder in folders:
+            node = node.setdefault(folder, {})
+        node[leaf] = value
+    head = {"schema": schema.VERSION, "recipe": recipe.digest, "scene": recipe.scene, "seed": seed, "index": index,
+            "subject_index": subject_index}
+    return Sample.from_data(head | tree)
+
+
+SHARED_STREAMS = {
+    "subject.head.african": "subject.head.ancestry",
+    "subject.head.asian": "subject.head.ancestry",
+    "subject.head.caucasian": "subject.head.ancestry",
+}
+"""Leaves that are drawn from one stream because they are one decision."""
+
+
+def _stream_name(path: str) -> str:
+    return SHARED_STREAMS.get(path, path)
+
+
+def data_at(data: Mapping[str, Any], path: str) -> Any:
+    """Return the leaf at dotted `path` of sample data; UserError names the nearest valid path."""
+    if path not in parameters():
+        raise UserError(f"unknown sample field {path!r}{dist.nearest(path, list(parameters()))}")
+    node: Any = data
+    for part in path.split("."):
+        node = node[part]
+    return node
+
+
+def _leaves(cls: type, prefix: str) -> dict[str, tuple[dist.Param, str]]:
+    hints = typing.get_type_hints(cls)
+    table: dict[str, tuple[dist.Param, str]] = {}
+    for field in dataclasses.fields(cls):
+        path = f"{prefix}.{field.name}"
+        kind = hints[field.name]
+        if dataclasses.is_dataclass(kind):
+            table |= _leaves(typing.cast(type, kind), path)
+        else:
+            table[path] = (field.metadata["param"], "vector" if kind not in (float, int, str, bool) else kind.__name__)
+    return table
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _build(cls: type, data: dict[str, Any]) -> Any:
+    hints = typing.get_type_hints(cls)
+    unknown = set(data) - {field.name for field in dataclasses.fields(cls)}
+    if unknown:
+        raise TypeError(f"unknown field {sorted(unknown)[0]!r} in {cls.__name__}")
+    built = {}
+    for field in dataclasses.fields(cls):
+        value = data[field.name]
+        kind = hints[field.name]
+        if dataclasses.is_dataclass(kind):
+            value = _build(typing.cast(type, kind), value)
+        elif kind not in (float, int, str, bool):
+            value = tuple(value)
+        built[field.name] = value
+    return cls(**built)

@@ -1,0 +1,180 @@
+"""The truth of a frame: everything known analytically, in the axes and units of schema.py.
+
+These are the classes only; `labels.py` computes them from a Figure and a camera. All arrays are float64 numpy;
+`to_data` gives JSON-able data and `Truth.from_data` reads it back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """An image ellipse: `centre` (2,) px, semi-axes `a` >= `b` px, `angle_rad` of a from +x toward +y (downward)."""
+
+    centre: Array
+    a: float
+    b: float
+    angle_rad: float
+
+    def points(self, count: int = 64) -> Array:
+        """Return (count, 2) points on the ellipse in px."""
+        t = np.linspace(0, 2 * math.pi, count, endpoint=False)
+        c, s = math.cos(self.angle_rad), math.sin(self.angle_rad)
+        u, v = self.a * np.cos(t), self.b * np.sin(t)
+        return self.centre + np.stack([c * u - s * v, s * u + c * v], axis=1)
+
+
+@dataclass(frozen=True)
+class CameraTruth:
+    """Pinhole: `K` (3, 3) px, `rotation` (3, 3) and `translation_mm` (3,) map world (Blender axes, mm) to camera."""
+
+    width: int
+    height: int
+    K: Array
+    rotation: Array
+    translation_mm: Array
+
+    def project(self, points_mm: Array) -> Array:
+        """Return (..., 2) px of camera-space points (..., 3) mm."""
+        uvw = np.asarray(points_mm) @ self.K.T
+        return uvw[..., :2] / uvw[..., 2:]
+
+
+@dataclass(frozen=True)
+class HeadPose:
+    """Head to camera: x_cam = rotation @ x_head + translation_mm. Angles as in schema.py, order yaw, pitch, roll."""
+
+    rotation: Array
+    translation_mm: Array
+    yaw_deg: float
+    pitch_deg: float
+    roll_deg: float
+
+
+@dataclass(frozen=True)
+class EyeTruth:
+    """One eye. Vectors are unit vectors; `_head` in head axes, all others in camera axes; points in mm or px.
+
+    `rotation` (3, 3) maps eye axes to camera axes. `pupil` and `limbus` are the apparent outlines, refracted by
+    cornea and aqueous; `pupil_true` and `limbus_true` are plain projections of the tissue.
+    `limbus_2d` (32, 2) is the visible limbus ring, `lid_upper` and `lid_lower` (N, 3) the inner lid margins from the
+    medial to the lateral canthus with their projections `lid_upper_2d`, `lid_lower_2d` (N, 2), `caruncle_2d` (7, 2).
+    `openness` is the palpebral aperture over the iris diameter; `clearance_mm` the least distance of lid to globe.
+    """
+
+    side: str
+    centre_mm: Array
+    rotation: Array
+    cornea_centre_mm: Array
+    pupil_centre_mm: Array
+    optical_axis: Array
+    visual_axis: Array
+    optical_axis_head: Array
+    visual_axis_head: Array
+    kappa_nasal_deg: float
+    kappa_superior_deg: float
+    pupil_mm: float
+    limbus_mm: float
+    pupil: Ellipse
+    pupil_true: Ellipse
+    limbus: Ellipse
+    limbus_true: Ellipse
+    limbus_2d: Array
+    lid_upper: Array
+    lid_lower: Array
+    lid_upper_2d: Array
+    lid_lower_2d: Array
+    caruncle_2d: Array
+    openness: float
+    clearance_mm: float
+    box: Array
+
+
+@dataclass(frozen=True)
+class Truth:
+    """All analytic labels of a frame.
+
+    `landmarks_2d` (68, 2) px and `landmarks_3d_mm` (68, 3) camera mm are iBUG-68; `landmarks_visible` (68,) bool is
+    filled after rendering from the depth layer. `gaze_target_mm` (3,) is the fixated point. Boxes are [x0, y0, x1,
+    y1] px and may leave the image. `eyes` holds the sides that the scene shows.
+    """
+
+    camera: CameraTruth
+    head: HeadPose
+    gaze_target_mm: Array
+    eyes: dict[str, EyeTruth]
+    landmarks_2d: Array
+    landmarks_3d_mm: Array
+    landmarks_visible: Array
+    face_box: Array
+
+    @property
+    def gaze(self) -> Array:
+        """Return the mean visual axis of the eyes, a unit vector (3,) in camera axes."""
+        mean = np.mean([eye.visual_axis for eye in self.eyes.values()], axis=0)
+        return mean / np.linalg.norm(mean)
+
+    def to_data(self) -> dict[str, Any]:
+        """Return JSON-able data. Gaze angles in degrees are added for readers; they are not read back."""
+        data = _plain(self)
+        for side, eye in self.eyes.items():
+            for axis in ("optical", "visual"):
+                pitch, yaw = pitch_yaw(getattr(eye, f"{axis}_axis"))
+                data["eyes"][side][f"{axis}_pitch_yaw_deg"] = [math.degrees(pitch), math.degrees(yaw)]
+        data["gaze"] = self.gaze.tolist()
+        return data
+
+    @staticmethod
+    def from_data(data: Mapping[str, Any]) -> Truth:
+        """Return the Truth that `to_data` wrote."""
+        return _read(Truth, data)
+
+
+def pitch_yaw(direction: Array) -> tuple[float, float]:
+    """Return (pitch, yaw) in radians of a direction (3,) in camera axes: pitch = asin(-y), yaw = atan2(-x, -z).
+
+    MPIIGaze and ETH-XGaze signs: +pitch looks up, +yaw looks toward image-left, (0, 0) looks into the camera.
+    """
+    x, y, z = np.asarray(direction, float) / np.linalg.norm(direction)
+    return math.asin(max(-1.0, min(1.0, -y))), math.atan2(-x, -z)
+
+
+def direction(pitch: float, yaw: float) -> Array:
+    """Return the unit vector (3,) in camera axes of (pitch, yaw) in radians; inverse of `pitch_yaw`."""
+    return np.array([-math.cos(pitch) * math.sin(yaw), -math.sin(pitch), -math.cos(pitch) * math.cos(yaw)])
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _read(cls: Any, data: Any) -> Any:
+    hints = typing.get_type_hints(cls)
+    built = {}
+    for field in dataclasses.fields(cls):
+        kind, value = hints[field.name], data[field.name]
+        if kind is Array:
+            value = np.asarray(value)
+        elif typing.get_origin(kind) is dict:
+            value = {key: _read(typing.get_args(kind)[1], item) for key, item in value.items()}
+        elif dataclasses.is_dataclass(kind):
+            value = _read(kind, value)
+        built[field.name] = value
+    return cls(**built)

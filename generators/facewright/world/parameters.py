@@ -1,0 +1,81 @@
+"""Where the person looks, how the head is held, and what camera and light there are.
+
+Angles of gaze and head are (pitch, yaw) with the signs of the label contract: +pitch up, +yaw toward image-left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from facewright.dist import Choice, LogUniform, Normal, Uniform, choice, param
+
+STUDIO_HDRIS = ("city", "courtyard", "forest", "interior", "night", "studio", "sunrise", "sunset")
+"""The eight CC0 maps that every Blender carries (datafiles/studiolights/world)."""
+
+
+@dataclass(frozen=True)
+class Gaze:
+    """The 3-D point that both eyes fixate."""
+
+    reference: str = param(
+        "head", choices=("head", "camera"),
+        doc="direction that yaw and pitch are counted from: the head's forward axis, or the line to the camera")
+    yaw_deg: float = param(Normal(0, 14, -35, 35), -60, 60, unit="deg", doc="+ toward image-left of a frontal face")
+    pitch_deg: float = param(Normal(-3, 10, -28, 25), -45, 40, unit="deg", doc="+ up")
+    distance_mm: float = param(LogUniform(300, 3000), 100, 100000, unit="mm", doc="to the fixated point")
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Rotation of the head against the upright torso that faces world front."""
+
+    head_yaw_deg: float = param(Normal(0, 15, -45, 45), -90, 90, unit="deg", doc="+ toward image-left")
+    head_pitch_deg: float = param(Normal(0, 9, -28, 28), -45, 45, unit="deg", doc="+ up")
+    head_roll_deg: float = param(Normal(0, 6, -22, 22), -45, 45, unit="deg", doc="+ clockwise in the image")
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera, placed around its target in the frame of world or head."""
+
+    mount: str = param("world", choices=("world", "head"), doc="does the camera move with the head (headset)?")
+    target: str = param("face", choices=("face", "left_eye", "right_eye"), doc="what the camera is aimed at")
+    azimuth_deg: float = param(Normal(0, 12, -40, 40), -120, 120, unit="deg",
+                               doc="camera position about the vertical axis, + toward the subject's left")
+    elevation_deg: float = param(Normal(0, 8, -25, 30), -70, 70, unit="deg", doc="camera position, + above")
+    roll_deg: float = param(Normal(0, 2, -8, 8), -180, 180, unit="deg", doc="camera roll, + clockwise image")
+    distance_mm: float = param(Uniform(450, 900), 15, 20000, unit="mm", doc="pinhole to target")
+    field_mm: float = param(Normal(300, 25, 240, 380), 10, 5000, unit="mm",
+                            doc="width of the image in the target's plane; sets the focal length")
+    shift_x: float = param(Normal(0, 0.03, -0.1, 0.1), -0.5, 0.5, doc="target's offset from the image centre, / width")
+    shift_y: float = param(Normal(0, 0.03, -0.1, 0.1), -0.5, 0.5, doc="target's offset from the image centre, / width")
+
+
+@dataclass(frozen=True)
+class Light:
+    """Image-based light plus one soft area light, or infrared LEDs."""
+
+    hdri: str = param(choice(*STUDIO_HDRIS), doc="a built-in map, a file in light.hdri_folder, or 'none'")
+    hdri_rotation_deg: float = param(Uniform(0, 360), 0, 360, unit="deg", doc="about the vertical axis")
+    hdri_strength: float = param(LogUniform(0.5, 1.6), 0, 100, doc="after normalising the map's mean luminance to 1")
+    key_strength: float = param(LogUniform(0.05, 1.5), 0, 100, doc="area light, relative to the map")
+    key_azimuth_deg: float = param(Uniform(-110, 110), -180, 180, unit="deg", doc="position, + subject's left")
+    key_elevation_deg: float = param(Uniform(-15, 65), -90, 90, unit="deg", doc="position, + above")
+    key_size_mm: float = param(LogUniform(80, 900), 1, 10000, unit="mm", doc="edge of the square area light")
+    key_temperature_k: float = param(Uniform(2700, 7500), 1500, 15000, unit="K", doc="colour temperature")
+    leds: str = param("none", choices=("none", "ring", "pair", "arc"), doc="infrared LED layout round the camera")
+    led_count: int = param(Choice((6, 8, 10, 12), (1, 1, 1, 1)), 1, 32, doc="LEDs in a ring or arc")
+    led_radius_mm: float = param(Uniform(12, 24), 1, 500, unit="mm", doc="radius of the layout")
+    led_strength: float = param(LogUniform(0.6, 1.6), 0, 100, doc="irradiance relative to a well-exposed image")
+
+
+@dataclass(frozen=True)
+class Image:
+    """Sampling and exposure of the raw render; the camera's own flaws belong to the refiner."""
+
+    width: int = param(512, 16, 8192, unit="px", doc="image width")
+    height: int = param(512, 16, 8192, unit="px", doc="image height")
+    spectrum: str = param("rgb", choices=("rgb", "nir"), doc="visible colour or near infrared (850 nm) grey")
+    exposure_ev: float = param(Normal(0, 0.45, -1.3, 1.3), -10, 10, unit="EV", doc="around automatic exposure")
+    samples: int = param(24, 1, 65536, doc="Cycles samples per pixel")
+    denoise: bool = param(True, doc="OpenImageDenoise after Cycles, where Blender has it")
