@@ -1,7 +1,7 @@
 """What a renderer is, and what it returns.
 
-`scene.CyclesRenderer` images a Sample with Blender; `MockRenderer` paints its analytic truth with numpy, so that the
-command line, the dataset and the farm are tested without bpy.
+`scene.CyclesRenderer` images a Sample with Blender; `mock.MockRenderer` paints its analytic truth with numpy, so that
+the command line, the dataset and the farm are tested without bpy.
 """
 
 from __future__ import annotations

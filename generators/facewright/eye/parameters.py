@@ -118,6 +118,12 @@ class Eye:
     anisocoria_mm: float = param(
         Normal(0, 0.15, -0.6, 0.6), -2, 2, unit="mm", doc="left pupil minus right pupil",
         source="Lam et al., Am. J. Ophthalmol. 1987: 19 % of people differ by >= 0.4 mm at some time")
+    fissure_mm: float = param(
+        Given(lambda v, u: (28.6 + 4.0 * (u[0] + u[1] - 1)) * min(1.0, 0.86 + 0.14 * v["subject.head.age_years"] / 16),
+              2), 18, 36, unit="mm", doc="width of the palpebral fissure, canthus to canthus",
+        source="reasoned: adults about 28-30 mm (Hall's Handbook of Physical Measurements), children less")
+    aperture: float = param(
+        Normal(1.0, 0.1, 0.7, 1.25), 0.3, 1.6, doc="resting height of the fissure against the basis: <1 ptotic or deep")
     lash_length_mm: float = param(
         Normal(8.5, 1.2, 6, 12), 2, 14, unit="mm", doc="length of the longest upper lashes",
         source="Na et al., Br. J. Dermatol. 2006: about 7-10 mm")

@@ -1,0 +1,20 @@
+"""`python -m facewright`, and the only place where the process ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def run() -> None:
+    """Run the command line and exit with its code, skipping bpy's teardown, which crashes now and then."""
+    from facewright.cli import arguments, main
+
+    code = main(arguments(sys.argv))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,270 @@
+"""The command line: `facewright COMMAND ...`.
+
+Exit codes: 0 done, 1 some frames failed, 2 the user's mistake (one sentence on stderr), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import facewright
+from facewright.errors import FacewrightError, UserError
+from facewright.farm.worker import DEVICES, RENDERERS, Station, station_of
+from facewright.progress import print_event, watch
+from facewright.recipe import Recipe, builtin_recipes
+
+DONE, SOME_FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+MAX_COUNT = 100_000_000
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. The user's mistakes are one sentence on stderr."""
+    try:
+        args = _parser().parse_args(arguments(sys.argv) if argv is None else argv)
+    except SystemExit as stop:
+        return MISTAKE if stop.code else DONE
+    try:
+        with _sigterm_as_interrupt():
+            return args.run(args)
+    except KeyboardInterrupt:
+        _say(getattr(args, "resume", "stopped"))
+        return INTERRUPTED
+    except UserError as error:
+        _say(f"facewright: {error}")
+        return MISTAKE
+    except FacewrightError as error:
+        _say(f"facewright: {error}")
+        return SOME_FAILED
+    except BrokenPipeError:
+        return SOME_FAILED
+    except Exception:
+        traceback.print_exc()
+        _say("facewright: this is a bug; please report it with the lines above")
+        return SOME_FAILED
+
+
+def arguments(argv: Sequence[str]) -> list[str]:
+    """Return the arguments meant for us: inside Blender those after "--", else all but the program's name."""
+    inside = getattr(getattr(sys.modules.get("bpy"), "app", None), "binary_path", "")
+    if inside:
+        return list(argv[argv.index("--") + 1 :]) if "--" in argv else []
+    return list(argv[1:])
+
+
+class _Parser(argparse.ArgumentParser):
+    """Mistakes as one sentence."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        _say(f"{self.prog}: {message}; see `{self.prog} --help`")
+        raise SystemExit(MISTAKE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="facewright", description="Labelled eye and face images of people who do not exist.")
+    parser.add_argument("--version", action="version", version=f"facewright {facewright.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+    names = ", ".join(builtin_recipes())
+
+    add = commands.add_parser("generate", help="render a dataset, or continue one")
+    add.set_defaults(run=_generate)
+    _add_recipe(add, names)
+    add.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="dataset folder")
+    add.add_argument("--count", type=_number(0, MAX_COUNT), default=24, metavar="N", help="frames (default 24)")
+    add.add_argument("--start", type=_number(0, MAX_COUNT), default=0, metavar="I", help="first index (default 0)")
+    add.add_argument("--workers", type=_number(0, 1024), default=1, metavar="W",
+                     help="processes (default 1); 0 only prepares the folder for `facewright worker`")
+    add.add_argument("--refine", default="none", metavar="PROFILE|PATH", help="sensor profile (default none)")
+    add.add_argument("--tar", action="store_true", help="pack the records into WebDataset shards")
+    add.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    _add_station(add)
+    _add_events(add)
+
+    add = commands.add_parser("preview", help="a contact sheet of 12 frames, fast")
+    add.set_defaults(run=_preview)
+    _add_recipe(add, names)
+    add.add_argument("-o", "--output", type=Path, metavar="PNG", help="default: preview_RECIPE.png")
+    _add_station(add)
+    _add_events(add)
+
+    add = commands.add_parser("refine", help="give the frames of a dataset a camera's flaws")
+    add.set_defaults(run=_refine)
+    add.add_argument("folder", type=Path, metavar="DIR")
+    add.add_argument("--with", dest="spec", required=True, metavar="PROFILE|PATH", help="sensor profile")
+    add.add_argument("--refiner-python", metavar="PY", help="a Python that has torch, where this one has not")
+    _add_events(add)
+
+    add = commands.add_parser("check", help="verify every file and every truth check of a dataset")
+    add.set_defaults(run=_check)
+    add.add_argument("folder", type=Path, metavar="DIR")
+    _add_events(add)
+
+    add = commands.add_parser("report", help="one HTML page about a dataset")
+    add.set_defaults(run=_report)
+    add.add_argument("folder", type=Path, metavar="DIR")
+    add.add_argument("-o", "--output", type=Path, metavar="HTML", help="default: DIR/report.html")
+
+    add = commands.add_parser("doctor", help="what was found here, and what to do about what is missing")
+    add.set_defaults(run=_doctor)
+    add.add_argument("--refiner-python", metavar="PY", help="a Python that has torch, where this one has not")
+
+    add = commands.add_parser("worker", help="help to finish a dataset that `generate` has begun, from any machine")
+    add.set_defaults(run=_worker)
+    add.add_argument("folder", type=Path, metavar="DIR")
+    add.add_argument("--feed", action="store_true", help=argparse.SUPPRESS)  # indices from stdin, events to stdout
+    _add_station(add)
+    _add_events(add)
+    return parser
+
+
+def _add_recipe(add: argparse.ArgumentParser, names: str) -> None:
+    add.add_argument("recipe", metavar="RECIPE", help=f"a built-in recipe ({names}) or a .yaml or .json file")
+    add.add_argument("--set", action="append", default=[], dest="changes", metavar="a.b=c", help="change the recipe")
+    add.add_argument("--seed", type=_number(0, 2**63), default=0, metavar="S", help="default 0")
+
+
+def _add_station(add: argparse.ArgumentParser) -> None:
+    add.add_argument("--device", choices=DEVICES, default="auto", help="what Cycles renders on (default auto)")
+    add.add_argument("--threads", type=_number(0, 4096), default=0, metavar="T",
+                     help="processor threads of a worker (default: all, shared among the workers)")
+    add.add_argument("--refiner-python", metavar="PY", help="a Python that has torch, where this one has not")
+    add.add_argument("--renderer", choices=RENDERERS, default="cycles",
+                     help="mock paints diagrams with exact labels, to test a pipeline without Blender")
+
+
+def _add_events(add: argparse.ArgumentParser) -> None:
+    add.add_argument("--json-events", action="store_true", help="progress as JSON lines on stdout")
+
+
+def _number(low: int, high: int) -> type[int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{value} is outside [{low}, {high}]")
+        return value
+
+    return number  # type: ignore[return-value]
+
+
+def _generate(args: argparse.Namespace) -> int:
+    from facewright.farm.generate import Order, generate, missing
+
+    recipe = Recipe.load(args.recipe, args.changes)
+    order = Order(recipe, args.seed, args.start, args.count, _spec(args.refine), args.tar)
+    if args.dry_run:
+        todo = missing(order, args.output)
+        print(f"would render {len(todo)} of {args.count} frames of {recipe.name} ({recipe.digest}) into {args.output}")
+        return DONE
+    args.resume = f"stopped; run the same command again to continue in {args.output}"
+    with watch(f"rendering {recipe.name}:", json_events=args.json_events) as emit:
+        lacking = generate(order, args.output, _share_threads(station_of(args), args.workers), args.workers, emit)
+    return SOME_FAILED if lacking else DONE
+
+
+def _preview(args: argparse.Namespace) -> int:
+    from facewright.dataset.preview import preview
+
+    recipe = Recipe.load(args.recipe, args.changes)
+    output = args.output or Path(f"preview_{recipe.name}.png")
+    with watch(f"previewing {recipe.name}:", json_events=args.json_events) as emit:
+        failed = preview(recipe, args.seed, station_of(args), output, emit)
+    return SOME_FAILED if failed else DONE
+
+
+def _refine(args: argparse.Namespace) -> int:
+    from facewright.farm.refine import refine
+
+    args.resume = "stopped; run the same command again to continue"
+    with watch(f"refining with {args.spec}:", json_events=args.json_events) as emit:
+        failed = refine(args.folder, _spec(args.spec), args.refiner_python, emit)
+    return SOME_FAILED if failed else DONE
+
+
+def _check(args: argparse.Namespace) -> int:
+    from facewright.farm.verify import verify
+
+    with watch("checking", json_events=args.json_events) as emit:
+        failed = verify(args.folder, emit)
+    return SOME_FAILED if failed else DONE
+
+
+def _report(args: argparse.Namespace) -> int:
+    from facewright.dataset.report import report
+
+    output = args.output or args.folder / "report.html"
+    report(args.folder, output)
+    print(output)
+    return DONE
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from facewright.doctor import examine, show
+
+    findings = examine(args.refiner_python)
+    show(findings)
+    return DONE if all(finding.ok for finding in findings if finding.needed) else SOME_FAILED
+
+
+def _worker(args: argparse.Namespace) -> int:
+    from facewright.farm.worker import work
+
+    args.resume = "stopped; run the same command again to continue"
+    if not args.feed:
+        with watch("working on", json_events=args.json_events) as emit:
+            return DONE if work(args.folder, station_of(args), emit) else SOME_FAILED
+    events = _private_stdout()
+    try:
+        work(args.folder, station_of(args), lambda event: print_event(event, events), map(int, sys.stdin))
+    except UserError as error:
+        print_event({"event": "fatal", "error": str(error)}, events)
+        raise
+    return DONE
+
+
+def _private_stdout() -> io.TextIOWrapper:
+    """Return the real stdout for events and send everything else that is printed, Blender's too, to stderr."""
+    sys.stdout.flush()
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return events
+
+
+def _spec(text: str) -> str:
+    """Return a refiner as workers must hear it: files by their full path."""
+    return str(Path(text).resolve()) if text != "none" and Path(text).suffix else text
+
+
+def _share_threads(station: Station, workers: int) -> Station:
+    if station.threads or workers < 2:
+        return station
+    share = max(1, (os.cpu_count() or 1) // workers)
+    return Station(station.renderer, station.device, share, station.refiner_python)
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Let a batch system's SIGTERM stop us as cleanly as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: whoever runs us has its own ways
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say(text: str) -> None:
+    print(" ".join(text.split("\n")), file=sys.stderr, flush=True)

@@ -1,0 +1,104 @@
+"""The dataset card: what a folder of frames is, in one readable JSON file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from facewright import schema
+from facewright.dataset.layout import CARD, dump, write_atomic
+from facewright.errors import DatasetError, OutputError
+from facewright.recipe import Recipe
+
+FORMAT = "facewright dataset 1"
+
+
+@dataclass(frozen=True)
+class Card:
+    """Identity and origin of a dataset.
+
+    `ranges` are the wanted indices as [start, stop) pairs; `refine` names the refiner or "none"; `made_with` holds
+    one entry for each distinct combination of versions and devices that took part; `checks` maps check to limit.
+    """
+
+    recipe: dict[str, Any]
+    digest: str
+    seed: int
+    refine: str = "none"
+    ranges: tuple[tuple[int, int], ...] = ()
+    schema: str = schema.VERSION
+    made_with: tuple[dict[str, Any], ...] = ()
+    checks: dict[str, float] = field(default_factory=dict)
+    shard_records: int = 0
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return str(self.recipe.get("name", "unnamed"))
+
+    @property
+    def wanted(self) -> list[int]:
+        """The wanted indices, ascending."""
+        return [index for start, stop in self.ranges for index in range(start, stop)]
+
+    @staticmethod
+    def of(recipe: Recipe, seed: int, refine: str = "none") -> Card:
+        """Return the card of a new, empty dataset."""
+        return Card(recipe.to_data(), recipe.digest, seed, refine)
+
+    @staticmethod
+    def load(folder: Path) -> Card:
+        """Return the card of the dataset in `folder`. Raises DatasetError where there is none or it is damaged."""
+        path = folder / CARD
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data.pop("format") != FORMAT:
+                raise ValueError("it is of another format")
+            data.pop("count")
+            data["ranges"] = tuple((int(start), int(stop)) for start, stop in data["ranges"])
+            data["made_with"] = tuple(data["made_with"])
+            return Card(**data)
+        except FileNotFoundError:
+            raise DatasetError(f"{folder}: is not a Facewright dataset (no {CARD}); give the folder that "
+                               "`facewright generate -o` wrote") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DatasetError(f"{path}: is not a readable dataset card ({error}); restore it or start anew") from None
+
+    def save(self, folder: Path) -> None:
+        """Write the card. Raises OutputError."""
+        data = {"format": FORMAT, "count": len(self.wanted)} | dataclasses.asdict(self)
+        write_atomic(folder / CARD, dump(data, indent=2))
+
+    def check_same(self, other: Card, folder: Path) -> None:
+        """Raise OutputError unless `other` may continue this dataset."""
+        for name, cure in (
+            ("schema", "this version of Facewright writes other labels"),
+            ("digest", "it was made from another recipe"),
+            ("seed", "it was made with another seed"),
+            ("refine", "it was made with another refiner"),
+        ):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                raise OutputError(f"{folder}: {cure} ({name} {mine}, now {theirs}); choose another folder")
+
+    def extended(self, start: int, stop: int) -> Card:
+        """Return the card with the indices [start, stop) wanted too."""
+        merged: list[tuple[int, int]] = []
+        for low, high in sorted([*self.ranges, (start, stop)]):
+            if merged and low <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+            elif low < high:
+                merged.append((low, high))
+        return dataclasses.replace(self, ranges=tuple(merged))
+
+    def refined_by(self, spec: str) -> Card:
+        """Return the card with refiner `spec`."""
+        return dataclasses.replace(self, refine=spec)
+
+    def with_maker(self, about: dict[str, Any]) -> Card:
+        """Return the card with `about` among the makers."""
+        known = about in self.made_with
+        return self if known else dataclasses.replace(self, made_with=(*self.made_with, about))

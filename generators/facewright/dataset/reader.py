@@ -1,0 +1,155 @@
+"""Reading a dataset back, from a folder or from shards, with every file checked against its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+from facewright.dataset import layout
+from facewright.dataset.card import Card
+from facewright.errors import DatasetError
+from facewright.render import LAYERS, Check, Frame
+from facewright.sample import Sample
+from facewright.truth import Truth
+
+
+class Place(NamedTuple):
+    """Where a file's bytes lie: a file of its own (size < 0), or a stretch of a shard."""
+
+    path: Path
+    start: int = 0
+    size: int = -1
+
+    def read(self) -> bytes:
+        """Return the bytes. Raises DatasetError."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.start)
+                return file.read(self.size)
+        except OSError as error:
+            raise DatasetError(f"{self.path}: cannot be read ({error.strerror or error})") from None
+
+
+Places = dict[str, Place]
+
+
+def loose_places(folder: Path) -> dict[int, Places]:
+    """Return index -> file name -> Place of the records in DIR/frames; files without a record are not listed."""
+    frames = folder / layout.FRAMES
+    found: dict[int, Places] = {}
+    if not frames.is_dir():
+        return found
+    with os.scandir(frames) as entries:
+        for entry in entries:
+            index = layout.index_of(entry.name)
+            if index is not None:
+                found.setdefault(index, {})[entry.name] = Place(frames / entry.name)
+    return {index: files for index, files in found.items() if f"{layout.stem(index)}.json" in files}
+
+
+def shard_places(folder: Path) -> dict[int, Places]:
+    """Return index -> file name -> Place of the records in DIR/shards. Raises DatasetError for a damaged shard."""
+    found: dict[int, Places] = {}
+    for path in sorted((folder / layout.SHARDS).glob("facewright-*.tar")):
+        try:
+            with tarfile.open(path, "r:") as archive:
+                for member in archive:
+                    index = layout.index_of(member.name)
+                    if index is not None:
+                        found.setdefault(index, {})[member.name] = Place(path, member.offset_data, member.size)
+        except (tarfile.TarError, OSError) as error:
+            raise DatasetError(f"{path}: is not a readable shard ({error}); remove it and run the same "
+                               "`facewright generate` again") from None
+    return found
+
+
+class Dataset(Sequence[Frame]):
+    """The frames of a dataset, in index order.
+
+    `dataset[k]` is the k-th frame that exists, `dataset.frame(123)` the one of index 123; `dataset[2:5]` is a Dataset.
+    Only `layers` are decoded (None: all there are).
+    """
+
+    def __init__(self, folder: str | Path, layers: Sequence[str] | None = None) -> None:
+        self.folder = Path(folder)
+        self.card = Card.load(self.folder)
+        for name in layers or ():
+            if name not in LAYERS:
+                raise DatasetError(f"unknown layer {name!r}; there are {', '.join(LAYERS)}")
+        self.layers = None if layers is None else tuple(layers)
+        loose, packed = loose_places(self.folder), shard_places(self.folder)
+        self._places = {index: packed.get(index, {}) | loose.get(index, {}) for index in sorted({*loose, *packed})}
+        self.indices = tuple(self._places)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, position: int) -> Frame: ...
+    @overload
+    def __getitem__(self, position: slice) -> Dataset: ...
+    def __getitem__(self, position: int | slice) -> Frame | Dataset:
+        if isinstance(position, slice):
+            part = object.__new__(Dataset)
+            part.__dict__.update(self.__dict__, indices=self.indices[position])
+            return part
+        return self.frame(self.indices[position])
+
+    def __iter__(self) -> Iterator[Frame]:
+        return map(self.frame, self.indices)
+
+    def frame(self, index: int) -> Frame:
+        """Return the frame of `index`. Raises DatasetError where it is missing or damaged."""
+        record = self.record(index)
+        names = [name for name in record["layers"] if self.layers is None or name in self.layers]
+        layers = {name: layout.decode_layer(name, self.layer_bytes(index, name, record), self._name(index, name))
+                  for name in names}
+        try:
+            checks = [Check(**check) for check in record["checks"]]
+            truth = Truth.from_data(record["truth"])
+            sample = Sample.from_data(record["sample"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatasetError(f"{self.folder}: record {index} does not fit the label schema ({error})") from None
+        return Frame(sample, layers, truth, checks, dict(record["made"]["seconds"]), dict(record["made"]["about"]))
+
+    def record(self, index: int) -> dict[str, Any]:
+        """Return the JSON record of `index` (see docs/labels.md) without reading any layer."""
+        name = f"{layout.stem(index)}.json"
+        place = self._places.get(index, {}).get(name)
+        if place is None:
+            raise DatasetError(f"{self.folder}: has no frame {index}; it holds {_span(self.indices)}")
+        try:
+            record = json.loads(place.read())
+            if record["index"] != index or not isinstance(record["layers"], dict):
+                raise ValueError("it belongs to another frame")
+            return record
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._damaged(name, str(error)) from None
+
+    def layer_bytes(self, index: int, layer: str, record: dict[str, Any] | None = None) -> bytes:
+        """Return the file content of a layer as written. Raises DatasetError unless its hash is the recorded one."""
+        noted = (record or self.record(index))["layers"][layer]
+        place = self._places[index].get(noted["file"])
+        if place is None:
+            raise self._damaged(noted["file"], "it is missing")
+        data = place.read()
+        if len(data) != noted["bytes"] or hashlib.sha256(data).hexdigest() != noted["sha256"]:
+            raise self._damaged(noted["file"], "its content is not what was written")
+        return data
+
+    def _name(self, index: int, layer: str) -> str:
+        return str(self.folder / layout.FRAMES / layout.layer_file(index, layer))
+
+    def _damaged(self, name: str, why: str) -> DatasetError:
+        stem = name.partition(".")[0]
+        return DatasetError(f"{self.folder}: {name} is damaged ({why}); delete {stem}.json and run the same "
+                            "`facewright generate` again to make it anew")
+
+
+def _span(indices: Sequence[int]) -> str:
+    return f"{len(indices)} frames from {indices[0]} to {indices[-1]}" if indices else "no frames yet"

@@ -1,0 +1,122 @@
+"""Head bases: identity, age, gender, ancestry and expression as vertex positions of one quad topology.
+
+The embedded basis is MakeHuman's hm08 head (CC0), packed by tools/build_head_basis.py. Better heads plug in by
+implementing `HeadBasis`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Protocol
+
+import numpy as np
+
+from facewright.face.parameters import IDENTITY_AXES, Head
+
+Array = np.ndarray
+
+IDENTITY_SCALE = 0.5
+"""Strength of all identity axes together, judged on contact sheets: at 1 heads become caricatures."""
+
+AGES = {"baby": 1.0, "child": 11.0, "young": 25.0, "old": 90.0}
+"""Years that hm08's four age shapes stand for (MakeHuman's own scale)."""
+
+
+@dataclass(frozen=True)
+class Neutral:
+    """A person at rest: `vertices` (V, 3) and eyeball centres `eyes` (2, 3) right, left; mm, head-like axes.
+
+    The origin lies midway between the eyeball centres.
+    """
+
+    vertices: Array
+    eyes: Array
+
+
+class HeadBasis(Protocol):
+    """What a head basis offers; all arrays are read-only."""
+
+    faces: Array
+    part: Array
+    part_names: tuple[str, ...]
+    rings: dict[str, Array]
+
+    def neutral(self, head: Head) -> Neutral:
+        """Return the resting shape of `head`."""
+        ...
+
+    def express(self, weights: dict[str, float]) -> Array:
+        """Return the (V, 3) mm displacement of ARKit units, e.g. {"jawOpen": 0.4}."""
+        ...
+
+
+class HM08:
+    """MakeHuman's hm08 head. `rings[side]` (16, 28): lid rings -3..12 (0 = seam behind the lid, 1 = inner margin
+    edge on the globe, 3 = outer margin edge), each from the medial corner over the upper lid round to below.
+    """
+
+    def __init__(self) -> None:
+        with np.load(resources.files("facewright") / "data" / "hm08_head.npz") as data:
+            self.template = data["vertices"].astype(float)
+            self.faces = data["faces"].astype(np.int64)
+            self.part = data["part"]
+            self.part_names = tuple(data["part_names"].tolist())
+            self.rings = {side: data["rings"][k].astype(np.int64) for k, side in enumerate(("right", "left"))}
+            names = data["names"].tolist()
+            starts, indices = data["starts"], data["indices"].astype(np.int64)
+            values = data["values"].T * float(data["step_mm"])
+            self._eyes = data["eyes"].astype(float)
+            eye_macro, eye_axis = data["eye_macro"].astype(float), data["eye_axis"].astype(float)
+        self._deltas = {name: (indices[a:b], values[a:b])
+                        for name, a, b in zip(names, starts[:-1], starts[1:], strict=True)}
+        macro = [name for name in names if name.startswith("macro:")]
+        ends = [f"axis{end}:{axis}" for axis in IDENTITY_AXES for end in "-+"]
+        self._eye_shift = dict(zip(macro, eye_macro, strict=True)) | dict(zip(ends, eye_axis, strict=True))
+        self.units = tuple(name.removeprefix("unit:") for name in names if name.startswith("unit:"))
+        self.origin = self._eyes.mean(axis=0)
+
+    def neutral(self, head: Head) -> Neutral:
+        """Return the resting shape of `head`, eyes' midpoint at the origin."""
+        vertices, eyes = self.template.copy(), self._eyes.copy()
+        for name, weight in {**macro_weights(head), **axis_weights(head.identity)}.items():
+            index, delta = self._deltas[name]
+            vertices[index] += weight * delta
+            eyes += weight * self._eye_shift[name]
+        middle = eyes.mean(axis=0)
+        return Neutral(vertices - middle, eyes - middle)
+
+    def express(self, weights: dict[str, float]) -> Array:
+        """Return the displacement of ARKit units by name; unknown names raise KeyError."""
+        moved = np.zeros_like(self.template)
+        for name, weight in weights.items():
+            index, delta = self._deltas[f"unit:{name}"]
+            moved[index] += weight * delta
+        return moved
+
+
+def macro_weights(head: Head) -> dict[str, float]:
+    """Return the weights of hm08's macro shapes: products of gender, age, weight and ancestry shares."""
+    years = np.array(list(AGES.values()))
+    age = {name: float(np.interp(head.age_years, years, np.eye(len(years))[k])) for k, name in enumerate(AGES)}
+    gender = {"female": 1 - head.gender, "male": head.gender}
+    load = {"minweight": max(0.0, 1 - 2 * head.weight), "maxweight": max(0.0, 2 * head.weight - 1)}
+    load["averageweight"] = 1 - sum(load.values())
+    total = head.african + head.asian + head.caucasian or 1.0
+    ancestry = {"african": head.african / total, "asian": head.asian / total, "caucasian": head.caucasian / total}
+    weights = {f"macro:universal-{g}-{a}-{w}": gender[g] * age[a] * load[w] for g in gender for a in age for w in load}
+    weights |= {f"macro:{e}-{g}-{a}": ancestry[e] * gender[g] * age[a] for e in ancestry for g in gender for a in age}
+    return {name: weight for name, weight in weights.items() if weight}
+
+
+def axis_weights(identity: tuple[float, ...]) -> dict[str, float]:
+    """Return target weights of identity coefficients (sd units), each on the end its sign points to."""
+    return {f"axis{'+' if c > 0 else '-'}:{axis}": abs(c) * unit * IDENTITY_SCALE
+            for c, (axis, unit) in zip(identity, IDENTITY_AXES.items(), strict=True) if c}
+
+
+@cache
+def head_basis() -> HM08:
+    """Return the embedded basis, loaded once."""
+    return HM08()

@@ -1,0 +1,67 @@
+"""A shirt: the torso's skin, lifted off the body and hemmed at the neck."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from facewright.face.basis import head_basis
+from facewright.face.parameters import Wear
+from facewright.geometry.mesh import Mesh, Subdivision, vertex_normals
+from facewright.schema import Label
+
+Array = np.ndarray
+
+OFFSET_MM, HEM_MM = 5.0, 3.5
+"""Distance of the cloth from the skin, and depth of the folded hem."""
+NECKLINE = {"crew": -143.0, "v_neck": -146.0, "high": -124.0}
+"""Height of the neckline at the side of the neck, mm below the eyes' middle on the template."""
+
+
+@cache
+def _pattern(style: str) -> tuple[Array, Array, list[Subdivision], Array]:
+    """Return used basis vertices, cloth quads over them plus hem, subdivisions, and (rim, inner) index pairs."""
+    basis = head_basis()
+    rest = basis.template - basis.origin
+    x, y, z = rest[basis.faces].mean(axis=1).T
+    line = NECKLINE[style] + 0.3 * (-60 - z)
+    if style == "v_neck":
+        line = line - 55 * np.clip(1 - np.abs(x) / 42, 0, 1) * (z > -60)
+    parts = [basis.part_names.index(name) for name in ("neck", "torso")]
+    quads = basis.faces[(y < line) & np.isin(basis.part, parts)]
+    used, quads = np.unique(quads, return_inverse=True)
+    quads = quads.reshape(-1, 4)
+    ends = np.stack([quads, np.roll(quads, -1, axis=1)], axis=2).reshape(-1, 2)
+    keys, counts = np.unique(np.sort(ends, axis=1), axis=0, return_counts=True)
+    border = {tuple(edge) for edge in keys[counts == 1].tolist()}
+    top = rest[used][:, 1] > -240
+    rim_edges = np.array([edge for edge in ends.tolist() if tuple(sorted(edge)) in border and top[edge].all()])
+    rim = np.unique(rim_edges)
+    inner = len(used) + np.searchsorted(rim, rim_edges)
+    hem = np.stack([rim_edges[:, 1], rim_edges[:, 0], inner[:, 0], inner[:, 1]], axis=1)
+    faces = np.concatenate([quads, hem])
+    steps = []
+    count = len(used) + len(rim)
+    for _ in range(2):
+        steps.append(Subdivision(faces, count))
+        count += len(steps[-1].edges) + len(faces)
+        faces = steps[-1].faces
+    return used, quads, steps, rim
+
+
+def shirt(wear: Wear, body: Array, follow: Array) -> Mesh:
+    """Return the shirt over resting-topology vertices `body` (V, 3) head mm; `follow` (V,) is their head share."""
+    used, quads, steps, rim = _pattern(wear.shirt)
+    skin = body[used]
+    normals = vertex_normals(skin, quads)
+    outer = skin + OFFSET_MM * normals
+    hem = outer[rim] - (HEM_MM + 1.0) * normals[rim] - np.array([0, 2.0, 0])
+    vertices = np.concatenate([outer, hem])
+    share = np.concatenate([follow[used], follow[used][rim]])
+    rest = np.concatenate([body[used], hem])
+    for step in steps:
+        vertices, share, rest = step.positions(vertices), step.linear(share), step.linear(rest)
+    faces = steps[-1].faces
+    return Mesh("shirt", vertices, faces, np.full(len(faces), int(Label.CLOTH), np.uint8), "cloth",
+                {"head": share, "rest": rest})

@@ -1,0 +1,46 @@
+"""Skin and hair colour from their pigments (linear Rec.709)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facewright.face.parameters import Hair, Skin
+
+Array = np.ndarray
+
+BLOODLESS = np.array([0.86, 0.76, 0.68])
+"""Albedo of skin without melanin and blood; with the absorptions below it spans measured skin tones by eye."""
+MELANIN_ABSORPTION = np.array([1.25, 2.15, 3.05])
+BLOOD_ABSORPTION = np.array([0.06, 0.62, 0.52])
+CAROTENE_ABSORPTION = np.array([0.0, 0.05, 0.42])
+"""Absorption per unit of each pigment parameter; ratios follow the pigments' spectra (Donner & Jensen 2006)."""
+NIR_ALBEDO = 0.62
+"""Skin albedo near 850 nm, where melanin and blood absorb little (Jacques 2013, reasoned)."""
+
+
+def absorption(skin: Skin) -> tuple[Array, Array]:
+    """Return (log albedo at rest (3,), log change per unit of blood (3,)); see scene/materials.py for the map."""
+    rest = (np.log(BLOODLESS) - skin.melanin * MELANIN_ABSORPTION - 0.55 * skin.haemoglobin * BLOOD_ABSORPTION
+            - skin.carotene * CAROTENE_ABSORPTION * (1 - skin.melanin))
+    return rest, -BLOOD_ABSORPTION * (0.45 + 0.75 * skin.haemoglobin) * (1 - 0.45 * skin.melanin)
+
+
+def mean_albedo(skin: Skin, spectrum: str) -> Array:
+    """Return the mean skin albedo (3,) linear."""
+    if spectrum == "nir":
+        return np.full(3, NIR_ALBEDO - 0.18 * skin.melanin)
+    return np.exp(absorption(skin)[0])
+
+
+def hair_colour(hair: Hair, spectrum: str) -> Array:
+    """Return the albedo (3,) linear of ungreyed hair: eumelanin darkens, pheomelanin reddens."""
+    if spectrum == "nir":
+        return np.full(3, 0.30 - 0.2 * hair.melanin)
+    light, brown, black = np.array([0.52, 0.36, 0.19]), np.array([0.085, 0.045, 0.024]), np.array([0.012, 0.009, 0.008])
+    m = hair.melanin
+    base = light + (brown - light) * min(1.0, m / 0.55) if m < 0.55 else brown + (black - brown) * (m - 0.55) / 0.45
+    red = np.array([0.30, 0.085, 0.025])
+    return base + (red - base) * hair.redness * (1 - 0.7 * m)
+
+
+GREY_HAIR = np.array([0.50, 0.49, 0.47])

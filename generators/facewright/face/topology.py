@@ -1,0 +1,136 @@
+"""The head's subdivided topology: computed once, shared by every subject.
+
+`rest` is the template in mm from the eyes' middle (x subject's left, y up, z forward); it serves as texture space, so
+noise sticks to the skin, and as the space in which regions are defined by smooth curves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from facewright.face.basis import head_basis
+from facewright.face.hair import scalp_weight
+from facewright.geometry.mesh import Subdivision
+
+Array = np.ndarray
+
+LEVEL = 2
+"""Catmull-Clark steps of every head; eye scenes take one more near the eye."""
+NEAR_MM = 52.0
+"""Radius round the eye that gets the extra step."""
+
+
+@dataclass(frozen=True)
+class Topology:
+    """`faces` (F, 4) of the subdivided head, `part` (F,) codes of basis.part_names, `rest` (V, 3) mm, `steps`."""
+
+    steps: list[Subdivision]
+    faces: Array
+    part: Array
+    rest: Array
+
+    def positions(self, vertices: Array) -> Array:
+        """Return subdivided positions of basis vertices (V0, 3)."""
+        for step in self.steps:
+            vertices = step.positions(vertices)
+        return vertices
+
+    def linear(self, values: Array) -> Array:
+        """Return basis-vertex values interpolated to the subdivided mesh."""
+        for step in self.steps:
+            values = step.linear(values)
+        return values
+
+    def vertices_of(self, *parts: str) -> Array:
+        """Return the sorted vertex ids of the named parts."""
+        names = head_basis().part_names
+        return np.unique(self.faces[np.isin(self.part, [names.index(part) for part in parts])])
+
+
+@cache
+def topology(near: str | None = None) -> Topology:
+    """Return the topology after LEVEL steps, with nose and neck cut by smooth curves on the fine mesh.
+
+    `near` ("left" or "right") adds a step within NEAR_MM of that eye; vertex indices of the coarser mesh stay valid.
+    """
+    basis = head_basis()
+    rest, faces, part, steps = basis.template - basis.origin, basis.faces, basis.part, []
+    for _ in range(LEVEL):
+        step = Subdivision(faces, len(rest))
+        rest, faces, part = step.positions(rest), step.faces, part[step.parent]
+        steps.append(step)
+    if near is not None:
+        eye = np.array([31.0 if near == "left" else -31.0, 0, 0])
+        fine = np.linalg.norm(rest[faces].mean(axis=1) - eye, axis=1) < NEAR_MM
+        step = Subdivision(faces[fine], len(rest))
+        rest = step.positions(rest)
+        faces, part = np.concatenate([step.faces, faces[~fine]]), np.concatenate([part[fine][step.parent], part[~fine]])
+        steps.append(step)
+    names = basis.part_names
+    skin, nose, neck = (names.index(name) for name in ("skin", "nose", "neck"))
+    centre = rest[faces].mean(axis=1)
+    part = part.copy()
+    part[np.isin(part, (nose, neck))] = skin
+    free = part == skin
+    part[free & in_nose(centre)] = nose
+    part[free & below_jaw(centre)] = neck
+    return Topology(steps, faces, part, rest)
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Soft per-vertex regions (V,) in [0, 1] for shading: blood, under_eye, lip, margin, scalp, ear."""
+
+    lip: Array
+    margin: Array
+    scalp: Array
+    ear: Array
+    blood: Array
+    under_eye: Array
+    head: Array
+
+
+@cache
+def masks(near: str | None = None) -> Masks:
+    """Return the shading regions of `topology(near)`; `head` is the share of head rotation that a vertex follows."""
+    basis, mesh = head_basis(), topology(near)
+
+    def part_mask(*parts: str) -> Array:
+        codes = [basis.part_names.index(part) for part in parts]
+        members = np.isin(basis.part, codes)
+        inside = np.bincount(basis.faces[members].ravel(), minlength=len(basis.template))
+        total = np.bincount(basis.faces.ravel(), minlength=len(basis.template))
+        return np.clip(mesh.linear((inside / np.maximum(total, 1))[:, None])[:, 0] * 1.6 - 0.3, 0, 1)
+
+    def blob(x: float, y: float, rx: float, ry: float) -> Array:
+        p = mesh.rest
+        return np.exp(-0.5 * (((np.abs(p[:, 0]) - x) / rx) ** 2 + ((p[:, 1] - y) / ry) ** 2)) * (p[:, 2] > -70)
+
+    x, y, z = mesh.rest.T
+    blood = np.clip(0.9 * blob(40, -32, 17, 14) + 0.9 * blob(0, -32, 11, 9) + 0.35 * blob(0, -98, 12, 9)
+                    + 0.25 * blob(0, 50, 30, 14), 0, 1)
+    under = np.clip(blob(28, -11, 13, 5) + 0.8 * blob(15, -3, 5, 7) + 0.5 * blob(32, 8, 14, 4), 0, 1)
+    level = y - 0.25 * (z + 60)
+    follow = np.clip((level + 150) / 75, 0, 1)
+    return Masks(part_mask("upper_lip", "lower_lip"), part_mask("right_margin", "left_margin"),
+                 scalp_weight(mesh.rest, 0.0), part_mask("right_ear", "left_ear"), blood, under,
+                 follow * follow * (3 - 2 * follow))
+
+
+def in_nose(p: Array) -> Array:
+    """Return which template points (N, 3) lie on the outer nose: from the nasion to the alar base."""
+    x, y, z = p.T
+    half = np.interp(y, [-50, -45, -38, -27, -12, 2, 6], [6.0, 14.5, 19.5, 19.0, 12.5, 8.0, 5.5])
+    front = np.interp(y, [-46, -27, 0], [10, 4, 2])
+    return (y > -46.5 + 0.02 * x * x) & (y < 4) & (np.abs(x) < half) & (z > front)
+
+
+def below_jaw(p: Array) -> Array:
+    """Return which template points (N, 3) lie below the mandible's edge, on neck or nape."""
+    x, y, z = p.T
+    line = np.interp(z, [-190, -165, -105, -90, -70, -45, -20, 0, 15],
+                     [-40, -40, -36, -38, -66, -91, -104, -111, -113])
+    return y < line

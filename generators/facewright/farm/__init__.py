@@ -1,0 +1,1 @@
+"""Making many frames: what is to be done, one worker, and supervised workers on this machine."""

@@ -1,0 +1,221 @@
+"""Supervised workers on this machine: fed by pipe, recycled by count and memory, restarted when they crash.
+
+Every worker is a process of its own, even when there is one: Blender may crash or leak, and neither may end the run.
+An index that kills two workers is quarantined.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from facewright.dataset import layout
+from facewright.dataset.writer import Writer
+from facewright.errors import UserError
+from facewright.farm.plan import blocks
+from facewright.farm.worker import Station
+from facewright.progress import Emit
+from facewright.recipe import Recipe
+from facewright.sample import sample
+
+RECYCLE_FRAMES = 500
+"""A worker is replaced after this many frames: Blender's memory grows slowly whatever one does."""
+RECYCLE_MEMORY_MB = 6000
+"""A worker whose resident memory exceeds this after a frame is replaced."""
+DEATHS = 2
+"""An index that has killed this many workers is quarantined."""
+
+
+def run(writer: Writer, recipe: Recipe, indices: Sequence[int], station: Station, workers: int, emit: Emit) -> None:
+    """Render `indices` with `workers` processes. Raises UserError for what no retry can cure."""
+    if not indices:
+        return
+    crew = _Crew(writer, recipe, indices, station, workers, emit)
+    threads = [threading.Thread(target=crew.tend, args=(number,), daemon=True) for number in range(workers)]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.2)  # short, so that Ctrl-C is heard on every system
+    finally:
+        crew.stop()
+        for thread in threads:
+            thread.join(10)
+    if crew.fatal:
+        raise crew.fatal
+
+
+def worker_command(arguments: Sequence[str]) -> list[str]:
+    """Return the command that runs `facewright ARGUMENTS` in a new process of this very Python or Blender."""
+    entry = f"import sys; sys.path[:] = {sys.path!r}; from facewright.__main__ import run; run()"
+    blender = getattr(getattr(sys.modules.get("bpy"), "app", None), "binary_path", "")
+    if blender:
+        return [blender, "--background", "--factory-startup", "--python-expr", entry, "--", *arguments]
+    return [sys.executable, "-c", entry, *arguments]
+
+
+class _Crew:
+    """The shared state of the threads that tend one worker process each."""
+
+    def __init__(
+        self, writer: Writer, recipe: Recipe, indices: Sequence[int], station: Station, workers: int, emit: Emit
+    ) -> None:
+        self.writer, self.recipe, self.station, self.report = writer, recipe, station, emit
+        self.queue = deque(blocks(indices, recipe.frames_per_subject, workers))
+        self.deaths: Counter[int] = Counter()
+        self.lock = threading.Lock()
+        self.fatal: UserError | None = None
+        self.stopped = False
+        self.processes: dict[int, _Process] = {}
+
+    def emit(self, event: dict[str, Any]) -> None:
+        """Pass an event on, one at a time."""
+        with self.lock:
+            self.report(event)
+
+    def stop(self) -> None:
+        """End all worker processes now."""
+        self.stopped = True
+        for process in list(self.processes.values()):
+            process.kill()
+
+    def tend(self, number: int) -> None:
+        """Feed one worker until nothing is left, replacing it when it is worn or dead."""
+        try:
+            while not self.stopped and (block := self._take()):
+                while block and not self.stopped:
+                    self._one(number, block)
+        except UserError as error:
+            self.fatal = self.fatal or error
+            self.stop()
+        except Exception as error:  # a thread must not die unheard
+            self.fatal = self.fatal or UserError(f"the supervisor of worker {number} failed: {error!r}")
+            self.stop()
+        finally:
+            process = self.processes.pop(number, None)
+            if process:
+                process.close()
+
+    def _take(self) -> list[int] | None:
+        with self.lock:
+            return self.queue.popleft() if self.queue else None
+
+    def _one(self, number: int, block: list[int]) -> None:
+        """Render the first index of `block`, which leaves the block unless its worker died for the first time."""
+        process = self.processes.get(number) or self._hire(number)
+        if process is None:
+            return
+        index = block[0]
+        event = process.render(index, self.emit)
+        if event is None:
+            self.processes.pop(number).close()
+            if not self.stopped:
+                self._mourn(index, block, process)
+            return
+        block.pop(0)
+        self.emit(event)
+        if process.frames >= RECYCLE_FRAMES or event.get("memory_mb", 0) > RECYCLE_MEMORY_MB:
+            self.processes.pop(number).close()
+
+    def _hire(self, number: int) -> _Process | None:
+        for _ in range(DEATHS):
+            process = _Process(self.writer.folder, number, self.station)
+            self.processes[number] = process
+            if self.stopped:
+                process.kill()
+            ready = process.wait_until_ready(self.emit)
+            if ready or self.stopped:
+                return process if ready else None
+            process.close()
+        raise UserError(f"worker processes die while they start; the log is {process.log}, its end: {process.tail()}")
+
+    def _mourn(self, index: int, block: list[int], process: _Process) -> None:
+        self.deaths[index] += 1
+        self.emit({"event": "warning", "message": f"a worker died at frame {index} ({process.ending()})"})
+        if self.deaths[index] < DEATHS:
+            return
+        block.pop(0)
+        error = f"frame {index} killed {DEATHS} workers ({process.ending()})"
+        drawn = sample(self.recipe, self.writer.card.seed, index)
+        self.writer.quarantine(index, f"{error}\n\n{process.tail(50)}\n", drawn.to_data())
+        self.emit({"event": "quarantine", "index": index, "error": error})
+
+
+class _Process:
+    """One worker process and its two pipes; what it prints otherwise goes to a log."""
+
+    def __init__(self, folder: Path, number: int, station: Station) -> None:
+        self.log = folder / layout.LOGS / f"worker-{number}.log"
+        self.frames = 0
+        command = worker_command(["worker", str(folder), "--feed", *station.to_args()])
+        with layout.writing(self.log), self.log.open("ab") as log:
+            self.popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                                          encoding="utf-8", start_new_session=os.name == "posix")
+
+    def wait_until_ready(self, emit: Emit) -> bool:
+        """Return whether the worker has opened its renderer. Raises UserError where it says why it cannot."""
+        return self._wait_for("worker", emit) is not None
+
+    def render(self, index: int, emit: Emit) -> dict[str, Any] | None:
+        """Return the event of the rendered `index`, None if the worker died."""
+        assert self.popen.stdin
+        self.frames += 1
+        try:
+            self.popen.stdin.write(f"{index}\n")
+            self.popen.stdin.flush()
+        except OSError:
+            return None
+        return self._wait_for(("frame", "quarantine", "skip"), emit)
+
+    def _wait_for(self, kinds: str | tuple[str, ...], emit: Emit) -> dict[str, Any] | None:
+        assert self.popen.stdout
+        for line in self.popen.stdout:
+            event = json.loads(line)
+            if event["event"] == "fatal":
+                raise UserError(event["error"])
+            if event["event"] == "worker":
+                emit(event)
+            if event["event"] in kinds:
+                return event
+            if event["event"] != "worker":
+                emit(event)
+        return None
+
+    def close(self) -> None:
+        """Let the worker finish and end."""
+        assert self.popen.stdin
+        assert self.popen.stdout
+        with contextlib.suppress(OSError):
+            self.popen.stdin.close()
+        try:
+            self.popen.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self.popen.wait()
+        self.popen.stdout.close()
+
+    def kill(self) -> None:
+        """End the worker now; its claim is stale at once, its unfinished record does not exist."""
+        self.popen.kill()
+
+    def ending(self) -> str:
+        """Return how the process ended, e.g. "signal 11"."""
+        code = self.popen.wait()
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    def tail(self, lines: int = 3) -> str:
+        """Return the last lines of the log."""
+        try:
+            text = self.log.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return "(no log)"
+        return ("\n" if lines > 3 else " / ").join(text.strip().splitlines()[-lines:]) or "(empty)"

@@ -1,0 +1,67 @@
+"""Refining a dataset that exists: the picture gets a camera's flaws, every other layer stays byte for byte."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import facewright.dataset
+from facewright.check import check_frame
+from facewright.dataset.layout import encode_layer, layer_file
+from facewright.dataset.reader import Dataset
+from facewright.dataset.writer import Writer, record_of, reopen
+from facewright.errors import CheckError, UserError
+from facewright.farm.worker import judge
+from facewright.progress import Emit
+from facewright.refining import open_refiner
+from facewright.render import LAYERS
+
+
+def refine(folder: Path, spec: str, python: str | None, emit: Emit) -> int:
+    """Give every frame of the dataset in `folder` the layer `refined` by refiner `spec`; return how many failed.
+
+    Frames that this refiner has refined already are kept, so the command may be repeated. A failure leaves the
+    frame as it was. Raises UserError.
+    """
+    dataset = facewright.dataset.open(folder, [name for name in LAYERS if name != "refined"])
+    begun = time.monotonic()
+    made = failed = 0
+    with reopen(folder) as writer, open_refiner(spec, python) as refiner:
+        writer.save_card(writer.card.refined_by(spec))
+        todo = [index for index in dataset.indices if _refiner_of(dataset, index) != spec]
+        emit({"event": "start", "total": len(dataset), "done": len(dataset) - len(todo), "folder": str(folder)})
+        for index in todo:
+            start = time.perf_counter()
+            try:
+                _refine_one(dataset, writer, index, refiner, spec)
+            except UserError:
+                raise
+            except Exception as error:  # whatever one frame does, the run goes on
+                failed += 1
+                text = str(error) if isinstance(error, CheckError) else traceback.format_exc().strip().splitlines()[-1]
+                emit({"event": "quarantine", "index": index, "error": text})
+                continue
+            made += 1
+            emit({"event": "frame", "index": index, "seconds": round(time.perf_counter() - start, 3)})
+        if writer.card.shard_records:
+            writer.pack()
+    emit({"event": "done", "made": made, "failed": failed, "seconds": round(time.monotonic() - begun, 1)})
+    return failed
+
+
+def _refine_one(dataset: Dataset, writer: Writer, index: int, refiner: Any, spec: str) -> None:
+    frame = dataset.frame(index)
+    frame.checks = check_frame(frame)
+    frame = refiner.refine(frame)
+    judge(frame)
+    frame.about = {**frame.about, "refiner": {"spec": spec, **refiner.about}}
+    old = dataset.record(index)
+    name = layer_file(index, "refined")
+    new = {name: encode_layer("refined", frame.layers["refined"])}
+    writer.put(index, new, record_of(frame) | {"layers": old["layers"]})
+
+
+def _refiner_of(dataset: Dataset, index: int) -> str:
+    return dataset.record(index)["made"]["about"].get("refiner", {}).get("spec", "none")

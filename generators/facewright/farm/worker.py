@@ -1,0 +1,180 @@
+"""One worker: index in, record or quarantine out.
+
+A worker holds one renderer (one Blender) and at most one refiner. It takes its indices from a supervisor's pipe
+(`local.py`), or, run alone as `facewright worker DIR` on any machine that sees the folder, claims what is not done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import facewright
+from facewright.dataset.layout import RECIPE
+from facewright.dataset.writer import Writer
+from facewright.errors import CheckError, MissingPackage, UserError
+from facewright.farm.plan import plan
+from facewright.progress import Emit
+from facewright.recipe import Recipe
+from facewright.render import Frame, Renderer
+from facewright.sample import Sample, sample
+
+Refine = Callable[[Frame], Frame]
+RENDERERS = ("cycles", "mock")
+DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
+
+
+@dataclass(frozen=True)
+class Station:
+    """What a worker works with: renderer, device, threads (0: all), and the Python that has torch (None: this one)."""
+
+    renderer: str = "cycles"
+    device: str = "auto"
+    threads: int = 0
+    refiner_python: str | None = None
+
+    def to_args(self) -> list[str]:
+        """Return the command line options that mean this station."""
+        args = ["--renderer", self.renderer, "--device", self.device, "--threads", str(self.threads)]
+        return args + (["--refiner-python", self.refiner_python] if self.refiner_python else [])
+
+    def open_renderer(self, hdri_folder: Path | None) -> Renderer:
+        """Return the renderer, not yet entered. Raises MissingPackage where Blender is missing."""
+        if self.renderer == "mock":
+            from facewright.mock import MockRenderer
+
+            return MockRenderer()
+        try:
+            scene = importlib.import_module("facewright.scene")
+        except ModuleNotFoundError as error:
+            if error.name != "bpy":
+                raise
+            raise MissingPackage(
+                "Blender was not found in this Python; run `python -m pip install bpy` (Python 3.11 or 3.13), or run "
+                "inside Blender: `blender --background --python generate.py -- generate ...`"
+            ) from None
+        return scene.CyclesRenderer(device=self.device, hdri_folder=hdri_folder, threads=self.threads or None)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that every dataset card names."""
+    return {"facewright": facewright.__version__, "python": platform.python_version(), "numpy": np.__version__}
+
+
+@contextlib.contextmanager
+def open_maker(
+    station: Station, hdri_folder: Path | None, refine: str
+) -> Iterator[tuple[Callable[[Sample, tuple[str, ...]], Frame], dict[str, Any]]]:
+    """Yield `make(sample, outputs) -> Frame`, which renders, checks and refines, and what it is made of.
+
+    `make` raises CheckError where a truth check fails; its errors carry the frame so far as `frame`.
+    """
+    from facewright.check import check_frame
+
+    with contextlib.ExitStack() as stack:
+        renderer = stack.enter_context(station.open_renderer(hdri_folder))
+        about = {**versions(), **renderer.about}
+        refiner = None
+        if refine != "none":
+            from facewright.refining import open_refiner
+
+            refiner = stack.enter_context(open_refiner(refine, station.refiner_python))
+            about["refiner"] = {"spec": refine, **refiner.about}
+
+        def make(drawn: Sample, outputs: tuple[str, ...]) -> Frame:
+            frame = renderer(drawn, outputs)
+            try:
+                start = time.perf_counter()
+                frame.checks = [*frame.checks, *check_frame(frame)]
+                frame.seconds["check"] = time.perf_counter() - start
+                judge(frame)
+                if refiner is not None:
+                    frame = refiner.refine(frame)
+                    judge(frame)
+            except Exception as error:
+                error.frame = frame  # for the quarantine
+                raise
+            frame.about = about
+            return frame
+
+        yield make, about
+
+
+def judge(frame: Frame) -> None:
+    """Raise CheckError where a check of the frame fails."""
+    bad = [f"{check.name} is {check.value:.4g}, limit {check.limit:.4g}" for check in frame.checks if not check.ok]
+    if bad:
+        raise CheckError(f"frame {frame.sample.index}: " + "; ".join(bad))
+
+
+def work(folder: Path, station: Station, emit: Emit, feed: Iterable[int] | None = None) -> bool:
+    """Render the indices of `feed`, or else all that is not done, failed or claimed; return whether none failed.
+
+    Emits a `worker` event, then one `frame` or `quarantine` event for each index. Raises UserError for what would
+    fail every frame: no Blender, no torch, a full disk.
+    """
+    writer = Writer.join(folder)
+    recipe = Recipe.load(folder / RECIPE)
+    indices = plan(writer, writer.card.wanted).pending if feed is None else feed
+    good = True
+    with open_maker(station, recipe.hdri_folder, writer.card.refine) as (make, about):
+        emit({"event": "worker", "about": about})
+        for index in indices:
+            if not writer.claim(index):
+                emit({"event": "skip", "index": index})
+                continue
+            try:
+                gone = writer.exists(index)  # another worker was quicker
+                event = {"event": "skip", "index": index} if gone else _attempt(writer, recipe, index, make)
+            finally:
+                writer.release(index)
+            good &= event["event"] != "quarantine"
+            emit(event)
+    return good
+
+
+def _attempt(writer: Writer, recipe: Recipe, index: int, make: Callable[..., Frame]) -> dict[str, Any]:
+    start = time.perf_counter()
+    drawn = sample(recipe, writer.card.seed, index)
+    try:
+        frame = make(drawn, recipe.outputs)
+        writer.write(frame)
+    except UserError:
+        raise
+    except Exception as error:  # whatever one frame does, the run goes on
+        text = str(error) if isinstance(error, CheckError) else traceback.format_exc()
+        writer.quarantine(index, text, drawn.to_data(), getattr(error, "frame", None))
+        return {"event": "quarantine", "index": index, "error": str(error) or type(error).__name__,
+                "memory_mb": memory_mb()}
+    return {"event": "frame", "index": index, "seconds": round(time.perf_counter() - start, 3),
+            "stages": {name: round(value, 3) for name, value in frame.seconds.items()},
+            "checks": {check.name: check.limit for check in frame.checks}, "memory_mb": memory_mb()}
+
+
+def memory_mb() -> int:
+    """Return the resident memory of this process in MB (its peak outside Linux, 0 where it cannot be known)."""
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") >> 20
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> (20 if sys.platform == "darwin" else 10)
+
+
+def station_of(args: Any) -> Station:
+    """Return the Station of parsed command line options."""
+    return Station(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Station)})

@@ -1,0 +1,323 @@
+"""A Figure: one Sample's posed geometry in world axes (Blender's, but millimetres), pure numpy.
+
+bpy uploads it, labels are computed from it. Nothing else decides where anything is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from facewright import rng
+from facewright.eye import adnexa, anatomy, lids
+from facewright.eye.anatomy import Globe
+from facewright.face import hair as hair_module
+from facewright.face.basis import head_basis
+from facewright.face.cloth import shirt
+from facewright.face.expression import arkit_weights
+from facewright.face.landmarks import ibug68
+from facewright.face.topology import Masks, Topology, masks, topology
+from facewright.geometry.camera import WORLD_FROM_HEAD
+from facewright.geometry.mesh import Mesh, vertex_normals
+from facewright.geometry.rotations import between, head_rotation
+from facewright.geometry.strands import Strands
+from facewright.sample import Sample, Subject
+from facewright.schema import SIDES, Label
+from facewright.truth import CameraTruth
+from facewright.world.camera import FACE_CENTRE_MM, place
+
+Array = np.ndarray
+
+NECK_PIVOT_MM = np.array([0.0, -62.0, -88.0])
+"""Centre of head rotation, between the atlanto-occipital and the lower cervical joints; head axes."""
+GAZE_LIMIT_DEG = (46.0, 34.0)
+"""Largest horizontal and vertical eye-in-head rotation of a fixation; targets beyond are drawn in to it."""
+
+
+@dataclass(frozen=True)
+class PosedEye:
+    """One eye in world mm: `rotation` (3, 3) eye -> world. Lid lines (n, 3) run medial to lateral."""
+
+    globe: Globe
+    centre: Array
+    rotation: Array
+    meshes: list[Mesh]
+    lid_upper: Array
+    lid_lower: Array
+    caruncle: Array
+    clearance_mm: float
+    openness: float
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Everything that is in front of the camera. `eyes[side].meshes` are in eye axes, all else in world mm."""
+
+    sample: Sample
+    camera: CameraTruth
+    meshes: list[Mesh]
+    strands: list[Strands]
+    eyes: dict[str, PosedEye]
+    landmarks: Array
+    face_points: Array
+    head_rotation: Array
+    head_origin: Array
+    gaze_target: Array
+
+
+@dataclass(frozen=True)
+class Body:
+    """What the frames of a subject share: resting basis vertices, seated globes, hair roots."""
+
+    vertices: Array
+    centres: dict[str, Array]
+    globes: dict[str, Globe]
+
+
+@lru_cache(maxsize=4)
+def body(subject: Subject) -> Body:
+    """Return the resting body of `subject`."""
+    basis = head_basis()
+    neutral = basis.neutral(subject.head)
+    vertices = lids.widen(neutral, basis, subject.eye.fissure_mm)
+    globes = {side: anatomy.globe(subject.eye, side) for side in SIDES}
+    centres = {side: lids.seat(vertices, basis, side, globes[side], neutral.eyes[k]) for k, side in enumerate(SIDES)}
+    middle = 0.5 * (centres["right"] + centres["left"])
+    return Body(vertices - middle, {side: centre - middle for side, centre in centres.items()}, globes)
+
+
+def near_side(sample: Sample) -> str | None:
+    """Return the side of the eye that an eye scene looks at, None for faces."""
+    if sample.scene != "eye":
+        return None
+    return sample.camera.target.removesuffix("_eye") if sample.camera.target.endswith("_eye") else "left"
+
+
+def build_figure(sample: Sample) -> Figure:
+    """Return the Figure of `sample`; a pure function."""
+    resting = body(sample.subject)
+    near = near_side(sample)
+    mesh, shade = topology(near), masks(near)
+    pose = sample.pose
+    turn = head_rotation(*(math.radians(a) for a in (pose.head_yaw_deg, pose.head_pitch_deg, pose.head_roll_deg)))
+    camera = _camera(sample, resting, turn)
+    target = _gaze_target(sample, camera, turn)
+    rotations = {side: anatomy.eye_rotation(target - resting.centres[side], resting.globes[side].visual_axis)
+                 for side in SIDES}
+    coarse = _expressed(sample, resting, rotations)
+    head = mesh.positions(coarse)
+    for side in SIDES:
+        head = lids.fit(head, _lid_map(near, side), resting.globes[side], resting.centres[side], rotations[side])
+
+    parts = _head_meshes(sample, mesh, shade, head)
+    strands: list[Strands] = []
+    eyes: dict[str, PosedEye] = {}
+    for side in SIDES:
+        eye, extra, hairs = _eye(sample, resting, mesh, near, head, side, rotations[side], turn)
+        eyes[side] = eye
+        parts += extra
+        strands += hairs
+    strands += _hairs(sample, mesh, shade, head, resting)
+
+    parts.append(shirt(sample.subject.wear, coarse, shade.head[:len(coarse)]))
+    parts = [_posed(part, turn) for part in parts]
+    strands = [s.moved(_turned(s.points.reshape(-1, 3), turn).reshape(s.points.shape)) for s in strands]
+    posed_head = _bent(head, turn, shade.head)
+    face = mesh.vertices_of("skin", "nose", "upper_lip", "lower_lip")
+    face = face[mesh.rest[face, 2] > -75]
+    return Figure(sample, camera, parts, strands, eyes, posed_head[ibug68()], posed_head[face][::7],
+                  WORLD_FROM_HEAD @ turn, _turned(np.zeros((1, 3)), turn)[0], _turned(target[None], turn)[0])
+
+
+def _turned(points: Array, turn: Array) -> Array:
+    """Return head mm (N, 3) as world mm, all following the head."""
+    return ((points - NECK_PIVOT_MM) @ turn.T + NECK_PIVOT_MM) @ WORLD_FROM_HEAD.T
+
+
+def _bent(points: Array, turn: Array, follow: Array) -> Array:
+    """Return head mm (N, 3) as world mm: the head turns, the torso stays, the neck bends between by `follow` (N,)."""
+    share = follow[:, None]
+    turned = (points - NECK_PIVOT_MM) @ turn.T + NECK_PIVOT_MM
+    return (share * turned + (1 - share) * points) @ WORLD_FROM_HEAD.T
+
+
+def _posed(part: Mesh, turn: Array) -> Mesh:
+    if "head" in part.points:
+        return part.moved(_bent(part.vertices, turn, part.points["head"]))
+    return part.moved(_turned(part.vertices, turn))
+
+
+def _camera(sample: Sample, resting: Body, turn: Array) -> CameraTruth:
+    aim = sample.camera.target
+    head_point = FACE_CENTRE_MM if aim == "face" else resting.centres[aim.removesuffix("_eye")]
+    return place(sample.camera, sample.image, _turned(head_point[None], turn)[0], WORLD_FROM_HEAD @ turn,
+                 WORLD_FROM_HEAD)
+
+
+def _gaze_target(sample: Sample, camera: CameraTruth, turn: Array) -> Array:
+    """Return the fixated point (3,) in head mm, drawn in to what eyes can reach."""
+    gaze = sample.gaze
+    forward = np.array([0.0, 0.0, 1.0])
+    if gaze.reference == "camera":
+        position = -camera.rotation.T @ camera.translation_mm
+        in_head = ((position @ WORLD_FROM_HEAD) - NECK_PIVOT_MM) @ turn + NECK_PIVOT_MM
+        frame = between(forward, in_head)
+    else:
+        frame = np.eye(3)
+    x, y, z = frame @ head_rotation(math.radians(gaze.yaw_deg), math.radians(gaze.pitch_deg), 0.0) @ forward
+    yaw, pitch = math.degrees(math.atan2(-x, z)), math.degrees(math.asin(y))
+    excess = math.hypot(yaw / GAZE_LIMIT_DEG[0], pitch / GAZE_LIMIT_DEG[1])
+    scale = 1 / max(1.0, excess)
+    return gaze.distance_mm * (head_rotation(math.radians(yaw * scale), math.radians(pitch * scale), 0.0) @ forward)
+
+
+def _expressed(sample: Sample, resting: Body, rotations: dict[str, Array]) -> Array:
+    """Return basis vertices with expression, gaze-coupled lids and blink."""
+    basis = head_basis()
+    units = arkit_weights(sample.expression)
+    for side in SIDES:
+        units |= lids.lid_units(side, rotations[side], sample.subject.eye.aperture)
+    vertices = resting.vertices + basis.express(units)
+    for side, sign in (("right", -1), ("left", 1)):
+        closing = basis.express({f"eyeBlink{side.capitalize()}": 1.0})
+        shut = min(1.0, max(0.0, sample.expression.blink + sign * sample.expression.wink))
+        vertices += lids.blink_weight(vertices, closing, basis, side, shut) * closing
+    return vertices
+
+
+@lru_cache(maxsize=8)
+def _lid_map(near: str | None, side: str) -> lids.LidMap:
+    return lids.lid_map(head_basis(), side, topology(near).steps)
+
+
+_SKIN_LABELS = {"skin": Label.SKIN, "nose": Label.NOSE, "neck": Label.NECK, "torso": Label.NECK,
+                "right_ear": Label.RIGHT_EAR, "left_ear": Label.LEFT_EAR, "upper_lip": Label.UPPER_LIP,
+                "lower_lip": Label.LOWER_LIP, "right_margin": Label.RIGHT_LID_MARGIN,
+                "left_margin": Label.LEFT_LID_MARGIN, "nostril": Label.NOSTRIL}
+_OTHER_PARTS = {"mouth": ("mouth", {"mouth": Label.MOUTH}),
+                "teeth": ("teeth", {"upper_teeth": Label.TEETH, "lower_teeth": Label.TEETH}),
+                "tongue": ("tongue", {"tongue": Label.TONGUE}),
+                "right_conjunctiva": ("conjunctiva", {"right_socket": Label.RIGHT_SCLERA}),
+                "left_conjunctiva": ("conjunctiva", {"left_socket": Label.LEFT_SCLERA})}
+
+
+def _head_meshes(sample: Sample, mesh: Topology, shade: Masks, head: Array) -> list[Mesh]:
+    """Return skin, mouth, teeth, tongue and conjunctival sockets in head mm."""
+    points = {"rest": mesh.rest, "head": shade.head,
+              "region_a": np.stack([shade.lip, shade.blood, shade.under_eye], axis=1),
+              "region_b": np.stack([shade.margin, shade.scalp, shade.ear], axis=1)}
+    parts = [_cut("skin", "skin", mesh, head, _SKIN_LABELS, points)]
+    rigid = {"rest": mesh.rest, "head": shade.head}
+    parts += [_cut(name, material, mesh, head, table, rigid) for name, (material, table) in _OTHER_PARTS.items()]
+    return parts
+
+
+def _cut(name: str, material: str, mesh: Topology, vertices: Array, table: dict[str, Label],
+         points: dict[str, Array]) -> Mesh:
+    """Return the faces of the parts in `table` as a mesh of its own."""
+    names = head_basis().part_names
+    lookup = np.zeros(len(names), np.uint8)
+    wanted = np.zeros(len(names), bool)
+    for part, label in table.items():
+        lookup[names.index(part)], wanted[names.index(part)] = int(label), True
+    keep = wanted[mesh.part]
+    used, faces = np.unique(mesh.faces[keep], return_inverse=True)
+    return Mesh(name, vertices[used], faces.reshape(-1, 4), lookup[mesh.part[keep]], material,
+                {key: value[used] for key, value in points.items()})
+
+
+def _eye(sample: Sample, resting: Body, mesh: Topology, near: str | None, head: Array, side: str, rotation: Array,
+         turn: Array) -> tuple[PosedEye, list[Mesh], list[Strands]]:
+    """Return the posed eye, its adnexa in head mm and its lashes."""
+    eye, globe, centre = sample.subject.eye, resting.globes[side], resting.centres[side]
+    steps = mesh.steps if near == side else mesh.steps[:2]
+    inner, outer = (_loop(head_basis().rings[side][row], steps, head) for row in (lids.INNER_EDGE, lids.LASH_LINE))
+    coarse_inner = head[head_basis().rings[side][lids.INNER_EDGE]]
+    corner = adnexa.caruncle(coarse_inner, globe, centre)
+    upper, lower = adnexa.lid_line(inner, "upper"), adnexa.lid_line(inner, "lower")
+    upper_out, lower_out = adnexa.lid_line(outer, "upper"), adnexa.lid_line(outer, "lower")
+    extra = [corner, adnexa.meniscus(lower, lower_out, globe, centre, rotation, 0.4 * eye.wetness)]
+    seed = (sample.seed, sample.subject_index)
+    thick = (1 + 0.9 * eye.mascara) * (1.15 - 0.25 * sample.subject.head.gender)
+    count = eye.lash_count
+    shape = {"curl": eye.lash_curl * (1.1 - 0.35 * sample.subject.head.gender), "clump": 0.4 + 0.6 * eye.mascara}
+    hairs = [
+        adnexa.lashes(upper_out, upper, side, True, count, eye.lash_length_mm, thickness=thick, seed=seed, **shape),
+        adnexa.lashes(lower_out, lower, side, False, count // 2, 0.6 * eye.lash_length_mm, thickness=0.75 * thick,
+                      seed=seed, **shape),
+    ]
+    ids = _lid_map(near, side).ids
+    gap = float((lids.clearance(head[ids], globe, centre, rotation)).min())
+    middle = slice(len(upper) // 3, 2 * len(upper) // 3)
+    aperture = float(np.max((upper[middle] - lower[middle])[:, 1], initial=0.0))
+    posed = PosedEye(globe, _turned(centre[None], turn)[0], WORLD_FROM_HEAD @ turn @ rotation, anatomy.meshes(globe),
+                     _turned(upper, turn), _turned(lower, turn), _turned(_caruncle_points(corner), turn), gap,
+                     max(0.0, aperture) / eye.limbus_mm)
+    return posed, extra, hairs
+
+
+def _caruncle_points(corner: Mesh) -> Array:
+    """Return 7 points round the front outline of the caruncle, from above over the canthus to below."""
+    outline = corner.vertices.reshape(17, 24, 3)
+    return np.concatenate([outline[[6, 9, 12], 0], outline[15:16, 0], outline[[12, 9, 6], 12]])
+
+
+def _loop(ring: Array, steps: list, vertices: Array) -> Array:
+    """Return the vertices of a closed basis ring after subdivision, with the edge points between."""
+    for step in steps:
+        following = np.roll(ring, -1)
+        low, high = np.minimum(ring, following), np.maximum(ring, following)
+        keys = step.edges[:, 0] * step.count + step.edges[:, 1]
+        between_ids = step.count + np.searchsorted(keys, low * step.count + high)
+        ring = np.stack([ring, between_ids], axis=1).ravel()
+    return vertices[ring]
+
+
+def _hairs(sample: Sample, mesh: Topology, shade: Masks, head: Array, resting: Body) -> list[Strands]:
+    """Return brows and head hair in head mm; the number of strands adapts to the picture's scale."""
+    subject = sample.subject
+    seed = (sample.seed, sample.subject_index)
+    normals = vertex_normals(head, mesh.faces)
+    brow_count = int(430 * subject.hair.brow_density)
+    found = [hair_module.brows(subject.hair, mesh.rest, head, normals, side, seed, brow_count, subject.head.gender)
+             for side in SIDES]
+    style = hair_module.STYLES[subject.hair.style]
+    pixels_per_mm = sample.image.width / sample.camera.field_mm
+    coarse = sample.scene == "eye"
+    count = int((5000 if coarse else np.clip(9000 * pixels_per_mm, 6000, 30000)) * style.density)
+    weight = hair_module.scalp_weight(mesh.rest, 0.85 if subject.hair.style in ("receding", "bald") else 0.0)
+    if subject.hair.style == "bald":
+        weight = weight * (np.clip((40 - mesh.rest[:, 1]) / 10, 0, 1))
+    skin_faces = mesh.faces[(mesh.part == head_basis().part_names.index("skin"))
+                            | (mesh.part == head_basis().part_names.index("neck"))]
+    roots, root_normals = _scatter(skin_faces, mesh.rest, weight, head, normals, count, seed)
+    skull_points = head[mesh.vertices_of("skin", "neck", "right_ear", "left_ear")]
+    skull = hair_module.SkullMap(skull_points[skull_points[:, 1] > -150], np.array([0.0, 15.0, -85.0]))
+    radius = (0.075 if style.gravity > 0.05 else 0.06) * np.sqrt(20000 / max(count / style.density, 1))
+    found.append(hair_module.grow(subject.hair, roots, root_normals, skull, seed, float(np.clip(radius, 0.05, 0.16))))
+    return found
+
+
+def _scatter(faces: Array, rest: Array, weight: Array, surface: Array, normals: Array, count: int,
+             seed: tuple[int, int]) -> tuple[Array, Array]:
+    """Return `count` points (N, 3) on `surface` with normals, drawn by area and `weight` on the resting topology."""
+    p = rest[faces]
+    area = np.linalg.norm(np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1]), axis=1) * weight[faces].mean(axis=1)
+    total = np.cumsum(area)
+    u = np.array(rng.uniforms(*seed, "hair.roots", 3 * count)).reshape(count, 3)
+    strata = (np.arange(count) + u[:, 0]) / count
+    face = faces[np.searchsorted(total, strata * total[-1], side="right").clip(max=len(faces) - 1)]
+    s, t = u[:, 1:2], u[:, 2:3]
+
+    def blend(values: Array) -> Array:
+        corners = values[face]
+        return ((1 - s) * (1 - t) * corners[:, 0] + s * (1 - t) * corners[:, 1] + s * t * corners[:, 2]
+                + (1 - s) * t * corners[:, 3])
+
+    normal = blend(normals)
+    return blend(surface), normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+
+

@@ -1,0 +1,1 @@
+"""Rotations, cameras, refraction, ellipses and mesh arrays. numpy only; millimetres and radians."""

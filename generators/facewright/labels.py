@@ -1,0 +1,101 @@
+"""From a Figure to its Truth: projection, refraction, axes, boxes. Pure numpy; nothing here sees a rendered pixel."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from facewright.figure import Figure, PosedEye, build_figure
+from facewright.geometry.camera import project
+from facewright.geometry.ellipse import fit_ellipse
+from facewright.geometry.refraction import apparent_direction
+from facewright.geometry.rotations import head_angles
+from facewright.sample import Sample
+from facewright.schema import LIMBUS_POINTS
+from facewright.truth import Array, CameraTruth, EyeTruth, HeadPose, Truth
+
+VISIBLE_MM = 2.5
+"""A landmark is visible when the depth layer shows its surface at most this far in front of it."""
+
+
+def truth_of(sample: Sample) -> Truth:
+    """Return the analytic truth of `sample`; landmark visibility is unknown before rendering and set to True."""
+    return truth(build_figure(sample))
+
+
+def truth(figure: Figure) -> Truth:
+    """Return the analytic truth of `figure`."""
+    camera = figure.camera
+    landmarks = _to_camera(figure.landmarks, camera)
+    face = project(_to_camera(figure.face_points, camera), camera.K)
+    head_to_camera = camera.rotation @ figure.head_rotation
+    return Truth(camera, _head_pose(head_to_camera, _to_camera(figure.head_origin[None], camera)[0]),
+                 _to_camera(figure.gaze_target[None], camera)[0],
+                 {side: _eye(eye, figure) for side, eye in figure.eyes.items()},
+                 project(landmarks, camera.K), landmarks, np.ones(len(landmarks), bool), _box(face))
+
+
+def with_visibility(known: Truth, depth: Array) -> Truth:
+    """Return the Truth with `landmarks_visible` read off the depth layer (H, W) mm (its 3 x 3 farthest surface)."""
+    height, width = depth.shape
+    column, row = np.floor(known.landmarks_2d).astype(int).T
+    inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
+    seen = np.zeros(len(column))
+    for dr in (-1, 0, 1):
+        for dc in (-1, 0, 1):
+            near = depth[np.clip(row + dr, 0, height - 1), np.clip(column + dc, 0, width - 1)]
+            seen = np.maximum(seen, near)
+    visible = inside & (known.landmarks_3d_mm[:, 2] > 0) & (seen > known.landmarks_3d_mm[:, 2] - VISIBLE_MM)
+    return dataclasses.replace(known, landmarks_visible=visible)
+
+
+def apparent_pixels(eye: PosedEye, camera: CameraTruth, points: Array) -> Array:
+    """Return (N, 2) px at which `points` (N, 3) eye-axes mm behind the cornea appear to `camera`; NaN if they cannot."""
+    pinhole = (-camera.rotation.T @ camera.translation_mm - eye.centre) @ eye.rotation
+    rays = apparent_direction(pinhole, points, (eye.globe.anterior, eye.globe.posterior))
+    return project(rays @ (camera.rotation @ eye.rotation).T, camera.K)
+
+
+def _eye(eye: PosedEye, figure: Figure) -> EyeTruth:
+    camera, globe = figure.camera, eye.globe
+    to_camera = camera.rotation @ eye.rotation
+    centre = _to_camera(eye.centre[None], camera)[0]
+    optical, visual = to_camera[:, 2], to_camera @ globe.visual_axis
+    to_head = figure.head_rotation.T @ camera.rotation.T
+
+    def plain(points: Array) -> Array:
+        return project(points @ to_camera.T + centre, camera.K)
+
+    margin = globe.pupil_margin(48)
+    appears = apparent_pixels(eye, camera, margin)
+    pupil_true = fit_ellipse(plain(margin))
+    good = np.isfinite(appears).all(axis=1)
+    limbus = fit_ellipse(plain(globe.limbus(64)))
+    upper, lower = _to_camera(eye.lid_upper, camera), _to_camera(eye.lid_lower, camera)
+    upper_2d, lower_2d = project(upper, camera.K), project(lower, camera.K)
+    sample_eye = figure.sample.subject.eye
+    return EyeTruth(
+        globe.side, centre, to_camera, centre + to_camera @ globe.cornea_centre, centre + to_camera @ globe.pupil_centre,
+        optical, visual, to_head @ optical, to_head @ visual, sample_eye.kappa_nasal_deg, sample_eye.kappa_superior_deg,
+        2 * globe.pupil_axes[0], 2 * globe.limbus_r, fit_ellipse(appears) if good.all() else pupil_true, pupil_true,
+        limbus, limbus, plain(globe.limbus(LIMBUS_POINTS)), upper, lower, upper_2d, lower_2d,
+        project(_to_camera(eye.caruncle, camera), camera.K), eye.openness, eye.clearance_mm,
+        _box(np.concatenate([upper_2d, lower_2d])))
+
+
+def _head_pose(rotation: Array, origin: Array) -> HeadPose:
+    """Return the pose of a head whose axes map to camera axes by `rotation`; frontal is yaw = pitch = roll = 0."""
+    yaw, pitch, roll = head_angles(np.diag([1.0, -1.0, -1.0]) @ rotation)
+    return HeadPose(rotation, origin, math.degrees(yaw), math.degrees(pitch), math.degrees(roll))
+
+
+def _to_camera(points: Array, camera: CameraTruth) -> Array:
+    return points @ camera.rotation.T + camera.translation_mm
+
+
+def _box(points: Array) -> Array:
+    return np.concatenate([points.min(axis=0), points.max(axis=0)])
+
+

@@ -1,0 +1,266 @@
+"""Refining frames wherever torch lives: in this Python, or in another one that a child process runs.
+
+    with open_refiner("webcam", python="/opt/torch/bin/python") as refiner:
+        frame = refiner.refine(frame)
+
+Numpy and the standard library only: Blender imports this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from facewright import errors
+from facewright.errors import FrameError, MissingPackage, UserError
+from facewright.render import Check, Frame
+
+PYTHON_VARIABLE = "FACEWRIGHT_PYTHON"
+NEEDED = ("torch", "kornia")
+START_S = 120.0
+"""How long a child may take to import torch from a cold or slow disk."""
+ANSWER_S = 600.0
+"""How long a child may work on one frame."""
+
+_BOOT = """
+import importlib.machinery as machinery, runpy, sys
+roots = {"facewright": sys.argv[1], "facewright_refiner": sys.argv[2]}
+class Ours:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name in roots:
+            return machinery.PathFinder.find_spec(name, [roots[name]])
+sys.meta_path.insert(0, Ours)
+sys.argv = ["facewright_refiner.worker", sys.argv[3]]
+runpy.run_module("facewright_refiner.worker", run_name="__main__", alter_sys=True)
+"""
+# The child finds our two packages and nothing else that lies beside them: in an installed Blender extension that would
+# be a numpy of another Python.
+
+
+class OpenRefiner(Protocol):
+    """A refiner that is ready to work."""
+
+    about: dict[str, Any]
+
+    def refine(self, frame: Frame) -> Frame:
+        """Return a refined copy of `frame`; raises FrameError where it cannot be refined."""
+        ...
+
+    def refine_many(self, frames: Iterable[Frame]) -> list[Frame]:
+        """Return refined copies of `frames`, in order."""
+        ...
+
+
+@contextlib.contextmanager
+def open_refiner(spec: str | Path, python: str | Path | None = None) -> Iterator[OpenRefiner]:
+    """Yield the refiner that `spec` names ("none", a built-in profile, a profile file).
+
+    It runs in this process where torch and kornia are installed, else in `python` or $FACEWRIGHT_PYTHON. Raises
+    MissingPackage where neither is there, and whatever is wrong with `spec`, before the first frame.
+    """
+    name = str(spec)
+    if name == "none":
+        yield PassThrough()
+        return
+    if all(importlib.util.find_spec(package) for package in NEEDED):
+        yield InProcess(name)
+        return
+    chosen = python or os.environ.get(PYTHON_VARIABLE)
+    if not chosen:
+        raise MissingPackage(
+            f"refining with {name!r} needs the packages {' and '.join(NEEDED)}, which {sys.executable} does not have; "
+            "run `python -m pip install torch kornia`, or name a Python that has them with --refiner-python or "
+            f"{PYTHON_VARIABLE}")
+    with External(name, chosen) as refiner:
+        yield refiner
+
+
+class _Many:
+    def refine(self, frame: Frame) -> Frame:
+        raise NotImplementedError
+
+    def refine_many(self, frames: Iterable[Frame]) -> list[Frame]:
+        """Return refined copies of `frames`, in order."""
+        return [self.refine(frame) for frame in frames]
+
+
+class PassThrough(_Many):
+    """Leaves frames as they are."""
+
+    def __init__(self) -> None:
+        self.about: dict[str, Any] = {"name": "none"}
+
+    def refine(self, frame: Frame) -> Frame:
+        """Return the frame itself."""
+        return frame
+
+
+class InProcess(_Many):
+    """A refiner of `facewright_refiner` in this Python."""
+
+    def __init__(self, spec: str) -> None:
+        from facewright_refiner.apply import load_refiner
+
+        self._refiner = load_refiner(spec)
+        self.about = self._refiner.about
+
+    def refine(self, frame: Frame) -> Frame:
+        """Return a refined copy of `frame`."""
+        return self._refiner.refine([frame])[0]
+
+
+class External(_Many):
+    """A refiner in another Python: one child that stays, started again if it died.
+
+    Arrays are handed over as files in memory (/dev/shm) where the system has it, else in the temporary folder.
+    """
+
+    def __init__(self, spec: str | Path, python: str | Path) -> None:
+        self.spec = str(spec)
+        self.python = str(python)
+        self.about: dict[str, Any] = {}
+        self._needs: tuple[str, ...] = ()
+        self._child: subprocess.Popen[str] | None = None
+        self._folder: Path | None = None
+
+    def __enter__(self) -> External:
+        shared = Path("/dev/shm")
+        where = shared if shared.is_dir() and os.access(shared, os.W_OK) else None
+        self._folder = Path(tempfile.mkdtemp(prefix="facewright-refiner-", dir=where))
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def refine(self, frame: Frame) -> Frame:
+        """Return a refined copy of `frame`; FrameError with the child's last words if it died over it."""
+        if self._folder is None:
+            raise UserError("the refiner is closed; use it inside `with open_refiner(...)`")
+        if self._child is None:
+            self._start()
+        paths = {name: self._folder / f"{name}.npy" for name in self._needs if name in frame.layers}
+        for name, path in paths.items():
+            np.save(path, frame.layers[name])
+        refined = self._folder / "refined.npy"
+        refined.unlink(missing_ok=True)
+        answer = self._ask({
+            "sample": frame.sample.to_data(), "truth": frame.truth.to_data(),
+            "checks": [[check.name, float(check.value), float(check.limit)] for check in frame.checks],
+            "seconds": frame.seconds, "about": frame.about, "refined": str(refined),
+            "layers": {name: str(path) for name, path in paths.items()}})
+        return dataclasses.replace(
+            frame, layers=frame.layers | {"refined": np.load(refined)}, about=answer["about"],
+            checks=[Check(*check) for check in answer["checks"]], seconds=answer["seconds"])
+
+    def _start(self) -> None:
+        roots = [_root(name) for name in ("facewright", "facewright_refiner")]
+        # Blender's libraries and paths would be loaded instead of the child's own.
+        kept = {key: value for key, value in os.environ.items()
+                if key not in ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")}
+        try:
+            child = subprocess.Popen([self.python, "-c", _BOOT, *roots, self.spec], env=kept, text=True,
+                                     encoding="utf-8", errors="replace", stdin=subprocess.PIPE,
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        except OSError as error:
+            raise UserError(f"{self.python}: cannot be run as the refiner's Python ({error.strerror or error}); give "
+                            "the path of a Python executable") from None
+        self._child = child
+        self._answers: queue.Queue[str] = queue.Queue()
+        self._words: deque[str] = deque(maxlen=20)
+        self._threads = [threading.Thread(target=target, args=(child,), daemon=True)
+                         for target in (self._listen, self._overhear)]
+        for thread in self._threads:
+            thread.start()
+        try:
+            hello = self._answer(START_S)
+        except FrameError as error:
+            raise UserError(f"the refiner's Python {self.python} could not start: {error}") from None
+        self.about, self._needs = hello["about"], tuple(hello["needs"])
+
+    def _stop(self) -> None:
+        child, self._child = self._child, None
+        if child is None:
+            return
+        with contextlib.suppress(OSError):
+            child.stdin.close()
+        try:
+            child.wait(2)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        for thread in self._threads:
+            thread.join()
+        child.stdout.close()
+        child.stderr.close()
+
+    def _ask(self, job: dict[str, Any]) -> dict[str, Any]:
+        line = json.dumps(job) + "\n"
+        with contextlib.suppress(OSError):  # a dead child is reported with its last words, by _answer
+            self._child.stdin.write(line)
+            self._child.stdin.flush()
+        return self._answer(ANSWER_S)
+
+    def _answer(self, patience: float) -> dict[str, Any]:
+        try:
+            line = self._answers.get(timeout=patience)
+        except queue.Empty:
+            self._child.kill()
+            line = ""
+            self._words.append(f"no answer in {patience:g} s")
+        if not line:
+            self._stop()
+            raise FrameError(f"the refiner's process ended: {next(reversed(self._words), 'it said nothing')}")
+        answer = json.loads(line)
+        if "error" in answer:
+            found = answer["error"]
+            raise getattr(errors, found["kind"], FrameError)(_advice(found["kind"], found["message"]))
+        return answer
+
+    def _listen(self, child: subprocess.Popen[str]) -> None:
+        for line in child.stdout:
+            self._answers.put(line)
+        self._answers.put("")
+
+    def _overhear(self, child: subprocess.Popen[str]) -> None:
+        for line in child.stderr:
+            if line.strip():
+                self._words.append(line.strip())
+
+
+def _advice(kind: str, message: str) -> str:
+    if kind != MissingPackage.__name__:
+        return message
+    return (f"{message}; the refiner's Python needs {', '.join(NEEDED)} and pyyaml: run its "
+            "`-m pip install torch kornia pyyaml`, or name another one with --refiner-python")
+
+
+def _root(package: str) -> str:
+    """Return the folder that holds `package`."""
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise MissingPackage(f"the package {package} is not installed beside facewright; install facewright again")
+    return str(Path(next(iter(found.submodule_search_locations))).parent)

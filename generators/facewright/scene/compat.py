@@ -1,0 +1,60 @@
+"""What differs between Blender 4.5 and 5.x, and the way into bpy. Feature tests, not version tests, where possible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from facewright.errors import MissingPackage, UserError
+
+MINIMUM = (4, 5, 0)
+
+
+def import_bpy() -> Any:
+    """Return bpy. Raises MissingPackage without it and UserError below MINIMUM."""
+    try:
+        import bpy
+    except ImportError as error:
+        raise MissingPackage(
+            f"rendering needs Blender's bpy ({error}); run this inside Blender, or `python -m pip install bpy==4.5.*` "
+            "with Python 3.11") from None
+    if bpy.app.version < MINIMUM:
+        raise UserError(f"Blender {bpy.app.version_string} is too old; Facewright needs "
+                        f"{'.'.join(map(str, MINIMUM[:2]))} or newer")
+    return bpy
+
+
+def has_denoiser() -> bool:
+    """Return whether this Blender was built with OpenImageDenoise (Debian's builds are not)."""
+    try:
+        import _cycles
+    except ImportError:
+        return False
+    return bool(getattr(_cycles, "with_openimagedenoise", False))
+
+
+def socket(sockets: Any, *names: str) -> Any:
+    """Return the first socket that exists among `names`: sockets were renamed between versions (Fac, Factor)."""
+    for name in names:
+        if name in sockets:
+            return sockets[name]
+    raise KeyError(f"no socket among {names}; there are {[s.name for s in sockets]}")
+
+
+def multilayer_exr(settings: Any) -> None:
+    """Set `settings` (ImageFormatSettings) to an uncompressed 32-bit single-part multilayer EXR."""
+    if hasattr(settings, "media_type"):
+        settings.media_type = "MULTI_LAYER_IMAGE"
+    settings.file_format = "OPEN_EXR_MULTILAYER"
+    settings.color_mode = "RGBA"
+    settings.color_depth = "32"
+    settings.exr_codec = "NONE"
+    if hasattr(settings, "use_exr_interleave"):
+        settings.use_exr_interleave = True
+
+
+def use_nodes(datablock: Any) -> Any:
+    """Return the emptied node tree of a material or world; in 5.x trees always exist and use_nodes is deprecated."""
+    if datablock.node_tree is None or not datablock.use_nodes:
+        datablock.use_nodes = True
+    datablock.node_tree.nodes.clear()
+    return datablock.node_tree

@@ -1,0 +1,233 @@
+"""One material, one function: (graph, sample) -> surface shader."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from facewright.eye.parameters import AQUEOUS_INDEX, CORNEA_INDEX
+from facewright.face.skin import GREY_HAIR, absorption, hair_colour, mean_albedo
+from facewright.sample import Sample
+from facewright.scene.nodes import Graph, Socket
+
+Material = Callable[[Graph, Sample, dict[str, Any]], Socket]
+
+
+def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Pigments over regions, pores and fine lines in texture space, subsurface scattering."""
+    p = sample.subject.skin
+    nir = sample.image.spectrum == "nir"
+    rest = g.attribute("rest").outputs["Vector"]
+    lip, blood, under = g.split(g.attribute("region_a").outputs["Vector"])
+    margin, scalp, ear = g.split(g.attribute("region_b").outputs["Vector"])
+    t = p.texture
+    broad = g.noise(rest, 0.03, 3, t)
+    patch = g.noise(rest, 0.16, 4, t + 40)
+    speck = g.noise(rest, 0.9, 3, t + 80)
+    mottle = g.math("SUBTRACT", g.math("ADD", g.math("MULTIPLY", patch, 0.7), g.math("MULTIPLY", speck, 0.5)), 0.6)
+    if nir:
+        grey = mean_albedo(p, "nir")[0]
+        colour = g.math("MULTIPLY", grey, g.math("ADD", 1.0, g.math("MULTIPLY", mottle, 0.16 * p.mottling)))
+        colour = g.math("MULTIPLY", colour, g.math("SUBTRACT", 1.0, g.math("MULTIPLY", lip, 0.12)))
+        base = g.join(colour, colour, colour)
+    else:
+        at_rest, per_blood = absorption(p)
+        amount = g.math("MULTIPLY", mottle, 0.9 * p.mottling)
+        amount = g.math("ADD", amount, g.math("MULTIPLY", blood, 0.75))
+        amount = g.math("ADD", amount, g.math("MULTIPLY", lip, 1.9))
+        amount = g.math("ADD", amount, g.math("MULTIPLY", margin, 1.3))
+        amount = g.math("ADD", amount, g.math("MULTIPLY", ear, 0.45))
+        amount = g.math("ADD", amount, g.math("MULTIPLY", under, 0.35 + 0.45 * p.dark_circles))
+        log_colour = g.vector("ADD", tuple(at_rest), g.vector("SCALE", tuple(per_blood), amount))
+        melanin = g.math("MULTIPLY", g.math("SUBTRACT", broad, 0.5), 0.35 * p.mottling * (0.25 + p.melanin))
+        melanin = g.math("ADD", melanin, g.math("MULTIPLY", under, 0.16 * p.dark_circles))
+        melanin = g.math("ADD", melanin, g.math("MULTIPLY", lip, 0.10 + 0.15 * p.melanin))
+        if p.freckles > 0.02:
+            spots = g.ramp(g.voronoi(rest, 0.42), 0.34, 0.12)
+            where = g.ramp(g.noise(rest, 0.07, 2, t + 120), 0.62 - 0.3 * p.freckles, 0.75)
+            melanin = g.math("ADD", melanin, g.math("MULTIPLY", g.math("MULTIPLY", spots, where), 0.32 * p.freckles))
+        log_colour = g.vector("ADD", log_colour, g.vector("SCALE", (-1.25, -2.15, -3.05), melanin))
+        channels = [g.math("EXPONENT", channel) for channel in g.split(log_colour)]
+        base = g.join(*channels)
+    pores = g.ramp(g.voronoi(rest, 1.5), 0.0, 0.42)
+    grain = g.noise(rest, 2.6, 3, t + 7)
+    x, y, z = g.split(rest)
+    lines = g.noise(g.join(g.math("MULTIPLY", x, 0.35), y, g.math("MULTIPLY", z, 0.35)), 0.75, 3, t + 13)
+    cross = g.noise(g.join(x, g.math("MULTIPLY", y, 0.4), z), 0.8, 2, t + 17)
+    relief = g.math("ADD", g.math("MULTIPLY", pores, 0.35 * p.pores), g.math("MULTIPLY", grain, 0.35))
+    relief = g.math("ADD", relief, g.math("MULTIPLY", g.math("ADD", lines, g.math("MULTIPLY", cross, 0.5)),
+                                          0.35 + 1.9 * p.wrinkles))
+    soft = g.math("SUBTRACT", 1.0, g.math("MULTIPLY", margin, 0.9), clamp=True)
+    normal = g.bump(g.math("MULTIPLY", relief, soft), 0.00011 + 0.00016 * p.wrinkles, 0.8)
+    rough = 0.56 - 0.2 * p.oiliness
+    roughness = g.math("SUBTRACT", g.math("ADD", rough, g.math("MULTIPLY", grain, 0.12)),
+                       g.math("ADD", g.math("MULTIPLY", margin, 0.34), g.math("MULTIPLY", lip, 0.12)), clamp=True)
+    return principled(g, base, roughness=roughness, normal=normal, specular=g.math("ADD", 0.42, g.math(
+        "MULTIPLY", margin, 0.3)), subsurface=0.75 if sample.scene == "eye" else 0.45, radius_mm=(1.1, 0.42, 0.22)
+        if not nir else (1.6, 1.6, 1.6))
+
+
+def principled(g: Graph, base: Any, *, roughness: Any, normal: Any = None, specular: Any = 0.5, subsurface: float = 0.0,
+               radius_mm: tuple[float, float, float] = (1, 1, 1), coat: float = 0.0) -> Socket:
+    """Return a Principled BSDF; `radius_mm` is the mean free path of the subsurface."""
+    node = g.node("ShaderNodeBsdfPrincipled", subsurface_method="BURLEY")
+    g.feed(node.inputs["Base Color"], base)
+    g.feed(node.inputs["Roughness"], roughness)
+    g.feed(node.inputs["Specular IOR Level"], specular)
+    if subsurface:
+        node.inputs["Subsurface Weight"].default_value = subsurface
+        node.inputs["Subsurface Radius"].default_value = radius_mm
+        node.inputs["Subsurface Scale"].default_value = 0.001
+    if coat:
+        node.inputs["Coat Weight"].default_value = coat
+        node.inputs["Coat Roughness"].default_value = 0.04
+        node.inputs["Coat IOR"].default_value = CORNEA_INDEX
+    if normal is not None:
+        g.feed(node.inputs["Normal"], normal)
+    return node.outputs[0]
+
+
+def sclera(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Painted white with vessels under a wet coat."""
+    polar = g.attribute("polar").outputs["Vector"]
+    base = g.image(images["sclera"], polar).outputs["Color"]
+    x, y, _ = g.split(polar)
+    grain = g.noise(g.join(g.math("MULTIPLY", x, 75.0), g.math("MULTIPLY", y, 37.0), 0.0), 0.55, 3,
+                    sample.subject.eye.sclera.texture)
+    return principled(g, base, roughness=0.35, normal=g.bump(grain, 0.00009), specular=0.2, subsurface=0.6,
+                      radius_mm=(1.2, 0.9, 0.8), coat=1.0)
+
+
+def iris(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Painted stroma with relief."""
+    polar = g.attribute("polar").outputs["Vector"]
+    base = g.image(images["iris"], polar).outputs["Color"]
+    height = g.image(images["iris_height"], polar).outputs["Color"]
+    return principled(g, base, roughness=0.55, normal=g.bump(height, 0.00022), specular=0.25)
+
+
+def pupil(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """The dark fundus."""
+    return g.shader("ShaderNodeBsdfDiffuse", Color=(0.003, 0.002, 0.002))
+
+
+def _cornea(g: Graph, index: float, reflective: bool) -> Socket:
+    """Refract what the camera sees, and let light to the iris straight through.
+
+    Light bent by the cornea would be a caustic, which path tracing finds rarely; letting shadow and diffuse rays pass
+    keeps the iris lit and free of noise. Labels do not depend on it.
+    """
+    refraction = g.shader("ShaderNodeBsdfRefraction", Color=(1, 1, 1), Roughness=0.0, IOR=index)
+    surface = refraction
+    if reflective:
+        glossy = g.shader("ShaderNodeBsdfGlossy", Color=(1, 1, 1), Roughness=0.015)
+        fresnel = g.node("ShaderNodeFresnel")
+        fresnel.inputs["IOR"].default_value = index
+        surface = g.blend(fresnel.outputs[0], refraction, glossy)
+    path = g.node("ShaderNodeLightPath")
+    passes = g.math("MAXIMUM", path.outputs["Is Shadow Ray"], path.outputs["Is Diffuse Ray"])
+    return g.blend(passes, surface, g.shader("ShaderNodeBsdfTransparent", Color=(1, 1, 1)))
+
+
+def cornea(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Air to cornea, with its tear film's reflection."""
+    return _cornea(g, CORNEA_INDEX, True)
+
+
+def cornea_back(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Cornea to aqueous; its reflection (0.02 %) is left out."""
+    return _cornea(g, AQUEOUS_INDEX / CORNEA_INDEX, False)
+
+
+def tear(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """The meniscus: clear water as a reflecting film."""
+    glossy = g.shader("ShaderNodeBsdfGlossy", Color=(1, 1, 1), Roughness=0.03)
+    fresnel = g.node("ShaderNodeFresnel")
+    fresnel.inputs["IOR"].default_value = AQUEOUS_INDEX
+    return g.blend(g.math("MINIMUM", fresnel.outputs[0], 0.6), g.shader("ShaderNodeBsdfTransparent", Color=(1, 1, 1)),
+                   glossy)
+
+
+def caruncle(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Wet, lumpy, pink."""
+    place = g.node("ShaderNodeNewGeometry").outputs["Position"]
+    lumps = g.noise(place, 900.0, 3)
+    red = sample.subject.eye.caruncle_redness
+    pale, deep = np.array([0.62, 0.36, 0.30]), np.array([0.52, 0.16, 0.13])
+    colour = pale + red * (deep - pale)
+    if sample.image.spectrum == "nir":
+        colour = np.full(3, 0.5)
+    base = g.mix(g.ramp(lumps, 0.35, 0.65, 0.0, 0.5), tuple(colour), tuple(0.6 * colour + 0.3))
+    return principled(g, base, roughness=0.28, normal=g.bump(lumps, 0.0003), specular=0.5, subsurface=0.7,
+                      radius_mm=(1.2, 0.5, 0.3), coat=0.7)
+
+
+def conjunctiva(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Lining of the lids."""
+    colour = (0.5, 0.5, 0.5) if sample.image.spectrum == "nir" else (0.55, 0.22, 0.18)
+    return principled(g, colour, roughness=0.25, specular=0.5)
+
+
+def mouth(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """The cavity's mucosa."""
+    return principled(g, (0.16, 0.035, 0.03), roughness=0.35)
+
+
+def teeth(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Enamel, yellower with age."""
+    age = min(1.0, sample.subject.head.age_years / 90)
+    return principled(g, (0.72 - 0.1 * age, 0.66 - 0.16 * age, 0.56 - 0.24 * age), roughness=0.22, subsurface=0.3,
+                      radius_mm=(0.8, 0.7, 0.6))
+
+
+def tongue(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Wet and pink."""
+    return principled(g, (0.45, 0.14, 0.13), roughness=0.35, coat=0.3)
+
+
+def cloth(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """A plain knit."""
+    wear = sample.subject.wear
+    rgb = colorsys.hsv_to_rgb(wear.shirt_hue, wear.shirt_saturation, wear.shirt_value)
+    colour = np.array(rgb) ** 2.2
+    if sample.image.spectrum == "nir":
+        colour = np.full(3, 0.4)
+    weave = g.noise(g.attribute("rest").outputs["Vector"], 1.6, 3)
+    base = g.mix(weave, tuple(0.8 * colour), tuple(np.minimum(1.15 * colour, 1)))
+    return principled(g, base, roughness=0.9, normal=g.bump(weave, 0.0004), specular=0.15)
+
+
+def strands(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Hair fibres: two-lobe reflection approximated by the hair BSDFs' parent, Principled Hair (Chiang)."""
+    hair = sample.subject.hair
+    tint = g.attribute("tint").outputs["Fac"] if "Fac" in g.attribute("tint").outputs else None
+    tint = tint or g.attribute("tint").outputs["Factor"]
+    dark = hair_colour(hair, sample.image.spectrum)
+    grey = GREY_HAIR if sample.image.spectrum == "rgb" else np.full(3, 0.45)
+    vary = g.math("FRACT", tint)
+    colour = g.mix(vary, tuple(0.72 * dark), tuple(np.minimum(1.3 * dark, 0.9)))
+    colour = g.mix(g.math("GREATER_THAN", tint, 0.9995), colour, tuple(grey))
+    return _fibre(g, colour, 0.32)
+
+
+def lashes(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Lashes are darker than the head's hair; mascara makes them black."""
+    base = hair_colour(sample.subject.hair, sample.image.spectrum) * 0.45
+    return _fibre(g, tuple(base * (1 - 0.8 * sample.subject.eye.mascara) + 0.002), 0.4)
+
+
+def _fibre(g: Graph, colour: Any, roughness: float) -> Socket:
+    node = g.node("ShaderNodeBsdfHairPrincipled", parametrization="COLOR", model="CHIANG")
+    g.feed(node.inputs["Color"], colour)
+    node.inputs["Roughness"].default_value = roughness
+    node.inputs["Radial Roughness"].default_value = 0.45
+    node.inputs["Random Roughness"].default_value = 0.2
+    return node.outputs[0]
+
+
+MATERIALS: dict[str, Material] = {function.__name__: function for function in (
+    skin, sclera, iris, pupil, cornea, cornea_back, tear, caruncle, conjunctiva, mouth, teeth, tongue, cloth, strands,
+    lashes)}

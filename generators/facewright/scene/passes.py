@@ -1,0 +1,90 @@
+"""The label scenes: the same objects, one sample, one override material; see DESIGN decision 3 in docs/architecture.md.
+
+    labels      meshes without strands: class ids through the cornea, depth, normals
+    anatomical  the eyeballs alone
+    coverage    everything, strands as emission: anti-aliased shares of lashes, brows and hair
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from facewright.eye.parameters import AQUEOUS_INDEX, CORNEA_INDEX
+from facewright.scene.compat import socket, use_nodes
+from facewright.scene.nodes import Graph
+
+Array = np.ndarray
+
+CORNEA, CORNEA_BACK = 1000, 1001
+"""Object indices of the refracting surfaces; class ids stay below."""
+CHANNEL_COLOUR = {"lashes": (1.0, 0.0, 0.0, 1.0), "brows": (0.0, 1.0, 0.0, 1.0), "hair": (0.0, 0.0, 1.0, 1.0)}
+COVERAGE_SAMPLES = 16
+
+
+def label_material(bpy: Any) -> Any:
+    """Return the override that emits a face's `seg` id; the corneal surfaces refract sharply instead."""
+    material = bpy.data.materials.new("label")
+    g = Graph(use_nodes(material))
+    index = g.node("ShaderNodeObjectInfo").outputs["Object Index"]
+    ids = socket(g.attribute("seg").outputs, "Fac", "Factor")
+    emission = g.shader("ShaderNodeEmission", Color=(1, 1, 1), Strength=ids)
+    back = g.math("COMPARE", index, CORNEA_BACK, 0.5)
+    ior = g.math("ADD", CORNEA_INDEX, g.math("MULTIPLY", back, AQUEOUS_INDEX / CORNEA_INDEX - CORNEA_INDEX))
+    refraction = g.shader("ShaderNodeBsdfRefraction", Color=(1, 1, 1), Roughness=0.0, IOR=ior)
+    g.output(g.blend(g.math("GREATER_THAN", index, CORNEA - 0.5), emission, refraction))
+    material.cycles.emission_sampling = "NONE"
+    return material
+
+
+def coverage_material(bpy: Any) -> Any:
+    """Return the override that emits the object's colour: one channel per kind of strand, black for the rest."""
+    material = bpy.data.materials.new("coverage")
+    g = Graph(use_nodes(material))
+    g.output(g.shader("ShaderNodeEmission", Color=g.node("ShaderNodeObjectInfo").outputs["Color"], Strength=1.0))
+    material.cycles.emission_sampling = "NONE"
+    return material
+
+
+def label_scene(bpy: Any, name: str, source: Any, objects: list[Any], material: Any, samples: int,
+                surface_passes: bool) -> Any:
+    """Return a scene that links `objects` and renders `material` on all of them, free of anything that blends ids."""
+    scene = bpy.data.scenes.new(name)
+    for thing in objects:
+        scene.collection.objects.link(thing)
+    scene.camera = source.camera
+    layer = scene.view_layers[0]
+    layer.material_override = material
+    layer.use_pass_z = layer.use_pass_normal = surface_passes
+    scene.render.engine = "CYCLES"
+    cycles = scene.cycles
+    cycles.device = source.cycles.device
+    cycles.samples = samples
+    cycles.use_adaptive_sampling = cycles.use_denoising = False
+    cycles.pixel_filter_type = "BOX"
+    cycles.filter_width = 0.01 if samples == 1 else 1.0
+    cycles.sample_clamp_direct = cycles.sample_clamp_indirect = 0.0
+    cycles.max_bounces = cycles.transmission_bounces = 8
+    cycles.diffuse_bounces = cycles.glossy_bounces = 0
+    cycles.transparent_max_bounces = 8
+    cycles.seed = 0
+    render = scene.render
+    render.film_transparent = True
+    render.use_motion_blur = False
+    render.dither_intensity = 0.0
+    render.resolution_x, render.resolution_y = source.render.resolution_x, source.render.resolution_y
+    render.resolution_percentage = 100
+    render.threads_mode, render.threads = source.render.threads_mode, source.render.threads
+    scene.view_settings.view_transform = "Raw"
+    return scene
+
+
+def class_ids(channels: dict[str, Array], name: str) -> Array:
+    """Return (H, W) uint8 ids of an emission pass; raises ValueError for a value that is no whole number in 0..255."""
+    raw = np.asarray(channels[f"{name}.Combined.R"], float)
+    ids = np.rint(raw)
+    worst = float(np.abs(raw - ids).max())
+    if worst > 1e-3 or ids.min() < 0 or ids.max() > 255:
+        raise ValueError(f"label pass holds {raw.flat[np.abs(raw - ids).argmax()]!r}, which is no class id")
+    return ids.astype(np.uint8)

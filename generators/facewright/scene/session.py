@@ -1,0 +1,320 @@
+"""CyclesRenderer: samples in, frames out. One per process: Blender is global."""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facewright import labels
+from facewright.dataset import exr
+from facewright.errors import FacewrightError, RenderError, UserError
+from facewright.eye.iris import iris_albedo, sclera_albedo
+from facewright.face.skin import mean_albedo
+from facewright.figure import Figure, build_figure
+from facewright.render import Frame
+from facewright.sample import Sample
+from facewright.scene import compat, passes, upload
+from facewright.scene.materials import MATERIALS
+from facewright.scene.nodes import Graph
+from facewright.scene.world import camera_object, lamps, world_light
+
+Array = np.ndarray
+
+DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
+NO_DENOISER_FACTOR = 3
+"""Samples are multiplied by this where Blender has no denoiser (Debian's builds)."""
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+DEFAULT_VIEW_LAYER = "ViewLayer"
+
+
+class CyclesRenderer:
+    """Images samples with Cycles. A context manager; see render.Renderer.
+
+    `device` is one of DEVICES (auto: the first GPU that works, else cpu), `hdri_folder` a folder of the user's
+    environment maps, `threads` the number of CPU threads (None: all).
+    """
+
+    def __init__(self, device: str = "auto", hdri_folder: Path | None = None, threads: int | None = None) -> None:
+        if device not in DEVICES:
+            raise UserError(f"device {device!r} is not one of {', '.join(DEVICES)}")
+        self.bpy = compat.import_bpy()
+        self.device, self.hdri_folder, self.threads = device, hdri_folder, threads
+        self.about: dict[str, Any] = {}
+        self._means: dict[str, float] = {}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> CyclesRenderer:
+        shared = Path("/dev/shm")
+        self._folder = tempfile.TemporaryDirectory(prefix="facewright-", dir=shared if shared.is_dir() else None)
+        used = self._choose_device()
+        self._denoiser = compat.has_denoiser()
+        if not self._denoiser:
+            warnings.warn(f"this Blender was built without OpenImageDenoise; rendering {NO_DENOISER_FACTOR} x the "
+                          "samples instead", stacklevel=2)
+        self.about = {"renderer": "cycles", "blender": self.bpy.app.version_string, "device": used,
+                      "denoiser": self._denoiser, "python": sys.version.split()[0]}
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._folder:
+            self._folder.cleanup()
+
+    def __call__(self, sample: Sample, outputs: tuple[str, ...]) -> Frame:
+        """Return the frame of `sample`; raises RenderError with Blender's reason."""
+        try:
+            return self._frame(sample, outputs)
+        except FacewrightError:
+            raise
+        except (RuntimeError, ValueError, KeyError, OSError) as error:
+            raise RenderError(f"frame {sample.index}: Blender could not render it ({error})") from error
+
+    def _frame(self, sample: Sample, outputs: tuple[str, ...]) -> Frame:
+        clock = _Clock()
+        figure = build_figure(sample)
+        truth = labels.truth(figure)
+        clock.lap("figure")
+        self._clear()
+        scene, groups = self.build(figure)
+        clock.lap("build")
+        beauty = self._render(scene, "beauty")
+        clock.lap("beauty")
+        layers = self._label_layers(scene, groups, outputs)
+        clock.lap("labels")
+        linear = np.stack([beauty[f"{DEFAULT_VIEW_LAYER}.Combined.{c}"] for c in "RGB"], axis=-1).astype(np.float32)
+        linear *= exposure(linear, sample)
+        layers["rgb"] = encode_srgb(linear)
+        if "linear" in outputs:
+            layers["linear"] = linear
+        if "depth" in layers:
+            truth = labels.with_visibility(truth, layers["depth"])
+        layers = {name: layer for name, layer in layers.items() if name == "rgb" or name in outputs}
+        clock.lap("read")
+        return Frame(sample, layers, truth, [], clock.seconds, self.about)
+
+    def build(self, figure: Figure) -> tuple[Any, dict[str, list[Any]]]:
+        """Build `figure` in the current scene; return the scene and its objects by label role."""
+        bpy, sample = self.bpy, figure.sample
+        scene = bpy.context.scene
+        images = self._images(figure)
+        materials: dict[tuple[str, str], Any] = {}
+
+        def material(name: str, key: str = "") -> Any:
+            if (name, key) not in materials:
+                made = bpy.data.materials.new(name + key)
+                g = Graph(compat.use_nodes(made))
+                g.output(MATERIALS[name](g, sample, images))
+                materials[name, key] = made
+            return materials[name, key]
+
+        groups: dict[str, list[Any]] = {"surface": [], "eyes": [], "strands": [], "clear": []}
+        for part in figure.meshes:
+            thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
+            groups["clear" if part.material == "tear" else "surface"].append(thing)
+        for eye in figure.eyes.values():
+            matrix = np.eye(4)
+            matrix[:3, :3], matrix[:3, 3] = eye.rotation, eye.centre * upload.METRES
+            for part in eye.meshes:
+                thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
+                thing.matrix_world = matrix.T.tolist()
+                thing.pass_index = {"cornea": passes.CORNEA, "cornea_back": passes.CORNEA_BACK}.get(part.material, 0)
+                groups["eyes"].append(thing)
+        for hairs in figure.strands:
+            name = "lashes" if hairs.channel == "lashes" else "strands"
+            thing = upload.strand_object(bpy, hairs, material(name), scene.collection)
+            thing.color = passes.CHANNEL_COLOUR[hairs.channel]
+            groups["strands"].append(thing)
+        for thing in groups["surface"] + groups["eyes"]:
+            thing.color = (0.0, 0.0, 0.0, 1.0)
+        scene.camera = camera_object(bpy, figure.camera, scene.collection)
+        lamps(bpy, figure, scene.collection)
+        scene.world = world_light(bpy, figure, self.hdri_folder, self._means)
+        self._settings(scene, sample)
+        return scene, groups
+
+    def _settings(self, scene: Any, sample: Sample) -> None:
+        render, cycles = scene.render, scene.cycles
+        render.engine = "CYCLES"
+        cycles.device = "CPU" if self.about.get("device", "CPU") == "CPU" else "GPU"
+        cycles.samples = sample.image.samples * (1 if self._denoiser or not sample.image.denoise else NO_DENOISER_FACTOR)
+        cycles.use_adaptive_sampling = False
+        cycles.use_denoising = sample.image.denoise and self._denoiser
+        if cycles.use_denoising:
+            cycles.denoiser = "OPENIMAGEDENOISE"
+            cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
+        cycles.seed = sample.index % 2**31
+        cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 8, 3, 3
+        cycles.transmission_bounces, cycles.transparent_max_bounces = 8, 12
+        cycles.sample_clamp_indirect = 8.0
+        cycles.caustics_reflective = False
+        cycles.caustics_refractive = True
+        cycles.blur_glossy = 0.1
+        render.resolution_x, render.resolution_y = sample.image.width, sample.image.height
+        render.resolution_percentage = 100
+        render.film_transparent = False
+        render.use_persistent_data = False
+        render.use_motion_blur = False
+        render.threads_mode = "AUTO" if self.threads is None else "FIXED"
+        if self.threads:
+            render.threads = self.threads
+        scene.view_settings.view_transform = "Raw"
+
+    def _images(self, figure: Figure) -> dict[str, Any]:
+        sample, bpy = figure.sample, self.bpy
+        albedo, height = iris_albedo(sample.subject.eye.iris, sample.image.spectrum)
+        eye = figure.eyes["left"].globe
+        limbus = math.atan2(eye.limbus_r, eye.limbus_z) / math.pi
+        white = sclera_albedo(sample.subject.eye.sclera, sample.image.spectrum, limbus,
+                              sample.subject.eye.iris.limbal_width_mm, eye.radius)
+        return {"iris": upload.float_image(bpy, "iris", albedo), "iris_height": upload.float_image(bpy, "relief", height),
+                "sclera": upload.float_image(bpy, "sclera", white)}
+
+    def _label_layers(self, scene: Any, groups: dict[str, list[Any]], outputs: tuple[str, ...]) -> dict[str, Array]:
+        bpy, layers = self.bpy, {}
+        ids = passes.label_material(bpy)
+        camera = [scene.camera]
+        solid = groups["surface"] + groups["eyes"]
+        wanted = set(outputs)
+        if wanted & {"seg", "depth", "normal"}:
+            lab = passes.label_scene(bpy, "labels", scene, solid + camera, ids, 1, True)
+            found = self._render(lab, "labels")
+            layers["seg"] = passes.class_ids(found, DEFAULT_VIEW_LAYER)
+            layers["depth"] = _depth(found)
+            layers["normal"] = _normal(found, scene.camera)
+        if wanted & {"seg", "coverage"}:
+            cover = passes.label_scene(bpy, "coverage", scene, solid + groups["strands"] + camera,
+                                       passes.coverage_material(bpy), passes.COVERAGE_SAMPLES, False)
+            found = self._render(cover, "coverage")
+            share = np.stack([found[f"{DEFAULT_VIEW_LAYER}.Combined.{c}"] for c in "RGB"], axis=-1)
+            layers["coverage"] = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+        if "seg_anatomical" in wanted:
+            bare = passes.label_scene(bpy, "anatomical", scene, groups["eyes"] + camera, ids, 1, False)
+            layers["seg_anatomical"] = passes.class_ids(self._render(bare, "anatomical"), DEFAULT_VIEW_LAYER)
+        return layers
+
+    def _render(self, scene: Any, name: str) -> dict[str, Array]:
+        """Render `scene` through an EXR file in shared memory and return its channels."""
+        assert self._folder is not None
+        path = Path(self._folder.name) / f"{name}.exr"
+        compat.multilayer_exr(scene.render.image_settings)
+        scene.render.filepath = str(path)
+        scene.render.use_file_extension = False
+        scene.view_layers[0].name = DEFAULT_VIEW_LAYER
+        with _quiet():
+            self.bpy.ops.render.render(scene=scene.name, write_still=True)
+        if not path.exists():
+            raise RenderError(f"{name}: Blender wrote no file")
+        channels = exr.read(path)
+        path.unlink()
+        return channels
+
+    def _clear(self) -> None:
+        """Remove all that a former frame left, so that memory stays flat over thousands of frames."""
+        bpy = self.bpy
+        scene = bpy.context.scene
+        for other in [s for s in bpy.data.scenes if s != scene]:
+            bpy.data.scenes.remove(other)
+        for store in (bpy.data.objects, bpy.data.meshes, bpy.data.hair_curves, bpy.data.materials, bpy.data.lights,
+                      bpy.data.cameras, bpy.data.worlds):
+            bpy.data.batch_remove(list(store))
+        bpy.data.batch_remove([image for image in bpy.data.images if image.source == "GENERATED"])
+
+    def _choose_device(self) -> str:
+        """Switch Cycles to the wanted device and return its name; warn once on fallback."""
+        wanted = self.device
+        if wanted == "cpu":
+            return "CPU"
+        preferences = self.bpy.context.preferences.addons["cycles"].preferences
+        kinds = ["OPTIX", "CUDA", "HIP", "METAL", "ONEAPI"] if wanted == "auto" else [wanted.upper()]
+        for kind in kinds:
+            try:
+                preferences.compute_device_type = kind
+            except TypeError:
+                continue
+            preferences.get_devices()
+            usable = [device for device in preferences.devices if device.type == kind]
+            if usable:
+                for device in preferences.devices:
+                    device.use = device.type == kind
+                return kind
+        if wanted != "auto":
+            warnings.warn(f"no {wanted} device was found; rendering on the CPU", stacklevel=3)
+        return "CPU"
+
+
+def exposure(linear: Array, sample: Sample) -> float:
+    """Return the gain that brings the picture to its automatic exposure plus `image.exposure_ev`.
+
+    The camera meters the log-mean luminance; darker skin is metered darker, as an incident meter would, by the square
+    root of its albedo.
+    """
+    luminance = linear @ LUMINANCE.astype(np.float32)
+    lit = luminance[luminance > 1e-6]
+    if not lit.size:
+        return 1.0
+    metered = float(np.exp(np.log(np.clip(lit, 1e-4, None)).mean()))
+    albedo = float(mean_albedo(sample.subject.skin, sample.image.spectrum) @ LUMINANCE)
+    key = 0.20 * math.sqrt(albedo / 0.35)
+    return min(1e4, key / metered) * 2.0**sample.image.exposure_ev
+
+
+def encode_srgb(linear: Array) -> Array:
+    """Return (H, W, 3) uint8 sRGB of scene-linear colour; highlights above 0.8 roll off smoothly toward white."""
+    x = np.maximum(linear, 0)
+    x = np.where(x > 0.8, 0.8 + 0.2 * (1 - np.exp(-(x - 0.8) / 0.2)), x)
+    srgb = np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.power(np.maximum(x, 1e-8), 1 / 2.4) - 0.055)
+    return np.rint(srgb * 255).clip(0, 255).astype(np.uint8)
+
+
+def _depth(channels: dict[str, Array]) -> Array:
+    """Return camera z in mm, 0 where nothing was hit."""
+    z = np.asarray(channels[f"{DEFAULT_VIEW_LAYER}.Depth.Z"], np.float32)
+    return np.where(z < 1e6, z / upload.METRES, 0).astype(np.float32)
+
+
+def _normal(channels: dict[str, Array], camera: Any) -> Array:
+    """Return unit normals in camera (OpenCV) axes; 0 on the background."""
+    world = np.stack([channels[f"{DEFAULT_VIEW_LAYER}.Normal.{c}"] for c in "XYZ"], axis=-1)
+    rotation = np.array(camera.matrix_world)[:3, :3]
+    local = (world @ rotation) * np.array([1.0, -1.0, -1.0])
+    length = np.linalg.norm(local, axis=-1, keepdims=True)
+    return np.where(length > 0.5, local / np.maximum(length, 1e-6), 0).astype(np.float32)
+
+
+class _Clock:
+    """Stage timings."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name], self._last = now - self._last, now
+
+
+class _quiet:
+    """Keep Blender's per-render chatter out of stdout, which belongs to progress events."""
+
+    def __enter__(self) -> None:
+        import os
+
+        sys.stdout.flush()
+        self._saved = os.dup(1)
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, 1)
+        os.close(sink)
+
+    def __exit__(self, *exc: object) -> None:
+        import os
+
+        os.dup2(self._saved, 1)
+        os.close(self._saved)
+
+

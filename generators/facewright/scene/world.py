@@ -1,0 +1,146 @@
+"""Camera, image-based light, area light and LEDs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facewright.errors import AssetError
+from facewright.figure import Figure
+from facewright.geometry.camera import CAMERA_FROM_BLENDER, WORLD_FROM_HEAD
+from facewright.scene.compat import use_nodes
+from facewright.scene.nodes import Graph
+from facewright.scene.upload import METRES
+from facewright.truth import CameraTruth
+from facewright.world.leds import led_positions
+from facewright.world.parameters import STUDIO_HDRIS
+
+Array = np.ndarray
+SENSOR_MM = 36.0
+
+
+def find_hdri(bpy: Any, name: str, folder: Path | None) -> Path:
+    """Return the file of environment map `name`; AssetError says where it was looked for."""
+    if name in STUDIO_HDRIS:
+        path = Path(bpy.utils.system_resource("DATAFILES")) / "studiolights" / "world" / f"{name}.exr"
+    else:
+        path = (folder or Path()) / name
+    if not path.is_file():
+        raise AssetError(f"light.hdri: {name!r} is not at {path}; set hdri_folder to the folder that holds it")
+    return path
+
+
+def camera_object(bpy: Any, camera: CameraTruth, collection: Any) -> Any:
+    """Return a Blender camera that projects exactly as `camera` does."""
+    data = bpy.data.cameras.new("camera")
+    data.sensor_fit = "HORIZONTAL"
+    data.sensor_width = SENSOR_MM
+    data.lens = float(camera.K[0, 0]) * SENSOR_MM / camera.width
+    data.clip_start, data.clip_end = 0.001, 1000.0
+    thing = bpy.data.objects.new("camera", data)
+    matrix = np.eye(4)
+    matrix[:3, :3] = camera.rotation.T @ CAMERA_FROM_BLENDER
+    matrix[:3, 3] = -camera.rotation.T @ camera.translation_mm * METRES
+    thing.matrix_world = matrix.T.tolist()
+    collection.objects.link(thing)
+    return thing
+
+
+def world_light(bpy: Any, figure: Figure, folder: Path | None, means: dict[str, float]) -> Any:
+    """Return a World lit by the sample's map, its mean luminance normalised to 1; `means` caches that mean."""
+    light = figure.sample.light
+    world = bpy.data.worlds.new("world")
+    g = Graph(use_nodes(world))
+    background = g.node("ShaderNodeBackground")
+    if light.hdri == "none":
+        background.inputs["Strength"].default_value = 0.0
+    else:
+        image = bpy.data.images.load(str(find_hdri(bpy, light.hdri, folder)), check_existing=True)
+        if light.hdri not in means:
+            means[light.hdri] = _mean_luminance(image)
+        turn = g.node("ShaderNodeMapping")
+        turn.inputs["Rotation"].default_value = (0, 0, math.radians(light.hdri_rotation_deg))
+        g.feed(turn.inputs["Vector"], g.node("ShaderNodeTexCoord").outputs["Generated"])
+        sky = g.node("ShaderNodeTexEnvironment", image=image)
+        g.feed(sky.inputs["Vector"], turn.outputs[0])
+        colour = sky.outputs["Color"]
+        if figure.sample.image.spectrum == "nir":
+            colour = _grey(g, colour)
+        g.feed(background.inputs["Color"], colour)
+        background.inputs["Strength"].default_value = light.hdri_strength / means[light.hdri]
+    out = g.node("ShaderNodeOutputWorld")
+    g.feed(out.inputs["Surface"], background.outputs[0])
+    world.cycles.sampling_method = "MANUAL"  # the automatic map costs 0.9-1.3 s per frame
+    world.cycles.sample_map_resolution = 256
+    return world
+
+
+def lamps(bpy: Any, figure: Figure, collection: Any) -> None:
+    """Add the key light and the LEDs."""
+    light = figure.sample.light
+    aim = figure.head_origin
+    if light.key_strength > 0:
+        a, e = math.radians(light.key_azimuth_deg), math.radians(light.key_elevation_deg)
+        toward = WORLD_FROM_HEAD @ np.array([math.sin(a) * math.cos(e), math.sin(e), math.cos(a) * math.cos(e)])
+        distance = 900.0
+        data = bpy.data.lights.new("key", "AREA")
+        data.size = light.key_size_mm * METRES
+        # radiant power for unit irradiance on axis at `distance`, times pi to match a map of mean radiance 1
+        data.energy = light.key_strength * math.pi**2 * (distance * METRES) ** 2
+        data.color = (1.0, 1.0, 1.0) if figure.sample.image.spectrum == "nir" else blackbody(light.key_temperature_k)
+        _lamp(bpy, data, aim + distance * toward, toward, collection)
+    for position, axis in led_positions(light, figure.camera):
+        data = bpy.data.lights.new("led", "POINT")
+        data.shadow_soft_size = 0.0012
+        distance = float(np.linalg.norm(position - aim)) * METRES
+        data.energy = light.led_strength * 4 * math.pi**2 * max(distance, 0.02) ** 2 / max(light.led_count, 1)
+        _lamp(bpy, data, position, axis, collection)
+
+
+def blackbody(kelvin: float) -> tuple[float, float, float]:
+    """Return the linear Rec.709 colour of a black body with luminance 1 (Planck, CIE 1931 by Wyman et al. 2013)."""
+    nm = np.arange(380.0, 781.0, 5.0)
+    power = nm**-5 / (np.exp(1.4388e7 / (nm * kelvin)) - 1)
+
+    def lobe(mu: float, low: float, high: float) -> Array:
+        return np.exp(-0.5 * ((nm - mu) / np.where(nm < mu, low, high)) ** 2)
+
+    x = 1.056 * lobe(599.8, 37.9, 31.0) + 0.362 * lobe(442.0, 16.0, 26.7) - 0.065 * lobe(501.1, 20.4, 26.2)
+    y = 0.821 * lobe(568.8, 46.9, 40.5) + 0.286 * lobe(530.9, 16.3, 31.1)
+    z = 1.217 * lobe(437.0, 11.8, 36.0) + 0.681 * lobe(459.0, 26.0, 13.8)
+    xyz = np.array([(power * f).sum() for f in (x, y, z)])
+    rgb = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]]) @ (xyz / xyz[1])
+    r, g, b = np.maximum(rgb, 0.0)
+    return float(r), float(g), float(b)
+
+
+def _lamp(bpy: Any, data: Any, position: Array, axis: Array, collection: Any) -> None:
+    thing = bpy.data.objects.new(data.name, data)
+    z = axis / np.linalg.norm(axis)
+    x = np.cross([0.0, 0.0, 1.0] if abs(z[2]) < 0.95 else [1.0, 0.0, 0.0], z)
+    x /= np.linalg.norm(x)
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
+    matrix[:3, 3] = position * METRES
+    thing.matrix_world = matrix.tolist()
+    collection.objects.link(thing)
+
+
+def _mean_luminance(image: Any) -> float:
+    """Return the solid-angle-weighted mean luminance of an equirectangular map."""
+    columns, rows = image.size
+    pixels = np.empty(columns * rows * 4, np.float32)
+    image.pixels.foreach_get(pixels)
+    rgb = pixels.reshape(rows, columns, 4)[..., :3].astype(float)
+    weight = np.cos((np.arange(rows) + 0.5) / rows * math.pi - math.pi / 2)[:, None]
+    luminance = np.minimum(rgb @ [0.2126, 0.7152, 0.0722], 50.0)
+    return max(1e-4, float((luminance * weight).sum() / (weight.sum() * columns)))
+
+
+def _grey(g: Graph, colour: Any) -> Any:
+    node = g.node("ShaderNodeRGBToBW")
+    g.feed(node.inputs[0], colour)
+    return node.outputs[0]
