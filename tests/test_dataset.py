@@ -10,9 +10,13 @@ import subprocess
 import sys
 import tarfile
 
-import facewright.dataset
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import facewright.dataset
 from facewright import Recipe, sample
 from facewright.dataset import claim, layout
 from facewright.dataset.card import Card
@@ -20,9 +24,6 @@ from facewright.dataset.writer import Writer, open_for_writing, probe
 from facewright.errors import DatasetError, FrameError, OutputError
 from facewright.mock import MockRenderer
 from facewright.render import LAYERS, Check
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
 
 RECIPE = Recipe.load("face", ["image.width=64", "image.height=48"])
 CARD = Card.of(RECIPE, 5).extended(0, 4)
@@ -46,8 +47,10 @@ def labels(folder):
     """Return everything of a dataset that must not depend on how it was made, by index."""
     dataset = facewright.dataset.open(folder)
     records = {index: dataset.record(index) for index in dataset.indices}
-    return {index: json.dumps({key: record[key] for key in ("index", "schema", "sample", "truth", "layers")})
-            for index, record in records.items()}
+    return {
+        index: json.dumps({key: record[key] for key in ("index", "schema", "sample", "truth", "layers")})
+        for index, record in records.items()
+    }
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -116,8 +119,10 @@ def test_shards_may_be_packed_in_any_number_of_passes(tmp_path):
                     writer.write(frames[index])
                     frames[index].seconds.clear()
                 writer.pack()
-    one, many = ([labels(tmp_path / name), sorted(path.name for path in (tmp_path / name / "shards").iterdir())]
-                 for name in ("one", "many"))
+    one, many = (
+        [labels(tmp_path / name), sorted(path.name for path in (tmp_path / name / "shards").iterdir())]
+        for name in ("one", "many")
+    )
     assert one == many
     assert one[1] == [f"facewright-{number:06d}.tar" for number in range(3)]
 
@@ -172,8 +177,11 @@ def test_a_folder_takes_one_recipe_and_one_seed(tmp_path):
     fill(tmp_path / "d", [0])
     fill(tmp_path / "d", [1])  # the same again continues
     other = Recipe.load("face", ["image.width=65"])
-    for card, message in ((Card.of(other, 5), "another recipe"), (Card.of(RECIPE, 6), "another seed"),
-                          (Card.of(RECIPE, 5, "webcam"), "another refiner")):
+    for card, message in (
+        (Card.of(other, 5), "another recipe"),
+        (Card.of(RECIPE, 6), "another seed"),
+        (Card.of(RECIPE, 5, "webcam"), "another refiner"),
+    ):
         with pytest.raises(OutputError, match=message):
             probe(tmp_path / "d", card)
     (tmp_path / "file").write_text("")
@@ -193,10 +201,15 @@ def test_ranges_merge():
 
 def test_one_coordinator_at_a_time_and_a_dead_one_is_replaced(tmp_path):
     fill(tmp_path / "d", [0])
-    with open_for_writing(tmp_path / "d", CARD), pytest.raises(OutputError, match=rf"process {os.getpid()} on .* join it"):
+    with (
+        open_for_writing(tmp_path / "d", CARD),
+        pytest.raises(OutputError, match=rf"process {os.getpid()} on .* join it"),
+    ):
         fill(tmp_path / "d", [1])
-    code = (f"import os; from pathlib import Path; from facewright.dataset import claim; "
-            f"print(claim.acquire(Path({str(tmp_path / 'd/.lock')!r})), flush=True); os.kill(os.getpid(), 9)")
+    code = (
+        f"import os; from pathlib import Path; from facewright.dataset import claim; "
+        f"print(claim.acquire(Path({str(tmp_path / 'd/.lock')!r})), flush=True); os.kill(os.getpid(), 9)"
+    )
     env = {"PYTHONPATH": os.pathsep.join(sys.path)}
     dead = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert dead.stdout.strip() == "True"
@@ -255,10 +268,15 @@ def test_a_truth_that_is_not_finite_is_not_written(tmp_path):
     assert writer.done() == {0}
 
 
-@pytest.mark.parametrize(("number", "cure"), [
-    (errno.ENOSPC, "the disk is full; free some space"), (errno.EROFS, "cannot be written"),
-    (errno.EACCES, "choose another folder or change its permissions"), (errno.EIO, "check the disk"),
-])
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [
+        (errno.ENOSPC, "the disk is full; free some space"),
+        (errno.EROFS, "cannot be written"),
+        (errno.EACCES, "choose another folder or change its permissions"),
+        (errno.EIO, "check the disk"),
+    ],
+)
 def test_a_disk_that_refuses_is_one_sentence_and_leaves_no_half_record(tmp_path, monkeypatch, number, cure):
     writer = fill(tmp_path / "d", [0])
 
@@ -324,8 +342,12 @@ def test_a_png_is_what_pillow_reads(height, width, colour, seed):
 
 
 def test_a_layer_of_the_wrong_shape_is_refused():
-    for layer, values in (("rgb", np.zeros((4, 4), np.uint8)), ("seg", np.zeros((4, 4, 3), np.uint8)),
-                          ("normal", np.zeros((4, 4, 2), np.float32)), ("rgb", np.zeros((4, 4, 3)))):
+    for layer, values in (
+        ("rgb", np.zeros((4, 4), np.uint8)),
+        ("seg", np.zeros((4, 4, 3), np.uint8)),
+        ("normal", np.zeros((4, 4, 2), np.float32)),
+        ("rgb", np.zeros((4, 4, 3))),
+    ):
         with pytest.raises(ValueError, match=r"shape|uint8"):
             layout.encode_layer(layer, values)
 

@@ -3,8 +3,9 @@
 import ast
 from pathlib import Path
 
-import facewright
 import pytest
+
+import facewright
 
 HOUSE = Path(facewright.__file__).parent
 BANNED = {
@@ -20,8 +21,17 @@ BANNED = {
     "os.urandom": "another value in every run",
     "set iteration": "order differs in every process for strings; sort it",
 }
-CLOCKS_ALLOWED = ("farm/", "progress.py", "cli.py", "mock.py", "scene/", "dataset/writer.py", "dataset/claim.py",
-                  "dataset/preview.py", "refining.py")
+CLOCKS_ALLOWED = (
+    "farm/",
+    "progress.py",
+    "cli.py",
+    "mock.py",
+    "scene/",
+    "dataset/writer.py",
+    "dataset/claim.py",
+    "dataset/preview.py",
+    "refining.py",
+)
 RANDOM_ALLOWED = ("rng.py",)
 
 
@@ -36,7 +46,10 @@ def offences(source):
             case ast.Call(func=ast.Name(id="hash" | "id" as name)):
                 yield f"{name}()", node.lineno
             case ast.Attribute(value=ast.Attribute(value=ast.Name(id="np"), attr="random"), attr=what):
-                yield f"numpy.random.{'seed' if what not in ('default_rng', 'Generator') else 'default_rng'}", node.lineno
+                yield (
+                    f"numpy.random.{'seed' if what not in ('default_rng', 'Generator') else 'default_rng'}",
+                    node.lineno,
+                )
             case ast.Attribute(value=ast.Name(id="os"), attr="urandom"):
                 yield "os.urandom", node.lineno
             case ast.For(iter=ast.Set()) | ast.comprehension(iter=ast.Set()):
@@ -51,10 +64,19 @@ def test_nothing_random_but_named_streams(path):
         assert where.startswith(allowed or ("\0",)), f"{where}:{line}: {key}: {BANNED[key]}"
 
 
-@pytest.mark.parametrize(("source", "key"), [
-    ("import random", "random"), ("from time import time", "time"), ("import uuid", "uuid"), ("hash('a')", "hash()"),
-    ("import numpy as np\nnp.random.rand(3)", "numpy.random.seed"), ("[x for x in {1, 2}]", "set iteration"),
-    ("np.random.default_rng()", "numpy.random.default_rng"), ("os.urandom(4)", "os.urandom"), ("id(3)", "id()"),
-])
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        ("import random", "random"),
+        ("from time import time", "time"),
+        ("import uuid", "uuid"),
+        ("hash('a')", "hash()"),
+        ("import numpy as np\nnp.random.rand(3)", "numpy.random.seed"),
+        ("[x for x in {1, 2}]", "set iteration"),
+        ("np.random.default_rng()", "numpy.random.default_rng"),
+        ("os.urandom(4)", "os.urandom"),
+        ("id(3)", "id()"),
+    ],
+)
 def test_the_ban_sees(source, key):
     assert [found for found, _ in offences(source)] == [key]

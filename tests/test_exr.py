@@ -105,4 +105,4 @@ def test_a_flipped_byte_gives_a_picture_or_a_dataset_error(at, value):
     try:
         exr.read(bytes(whole))
     except DatasetError as error:
-        assert "\n" not in str(error)
+        assert "\n" not in str(error)  # noqa: PT017 (most flips raise, some do not)

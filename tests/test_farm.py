@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 
-import facewright.dataset
 import pytest
+
+import facewright.dataset
 from facewright import Recipe
 from facewright.dataset.writer import Writer, open_for_writing
-from facewright.errors import MissingPackage, UserError
+from facewright.errors import UserError
 from facewright.farm import local
 from facewright.farm.generate import Order, generate, missing
 from facewright.farm.plan import blocks, plan
@@ -24,11 +25,13 @@ MOCK = Station(renderer="mock")
 def labels(folder):
     dataset = facewright.dataset.open(folder)
     records = ((index, dataset.record(index)) for index in dataset.indices)
-    return {index: json.dumps({key: record[key] for key in ("index", "schema", "sample", "truth", "layers")})
-            for index, record in records}
+    return {
+        index: json.dumps({key: record[key] for key in ("index", "schema", "sample", "truth", "layers")})
+        for index, record in records
+    }
 
 
-def make(folder, count=8, workers=1, **order):
+def make(folder, count=5, workers=1, **order):
     events = []
     lacking = generate(Order(RECIPE, seed=5, count=count, **order), folder, MOCK, workers, events.append)
     return lacking, events
@@ -36,7 +39,7 @@ def make(folder, count=8, workers=1, **order):
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
-    """Return the labels of eight frames made by one worker."""
+    """Return the labels of five frames made by one worker."""
     folder = tmp_path_factory.mktemp("reference")
     assert make(folder)[0] == 0
     return labels(folder)
@@ -77,11 +80,11 @@ def test_labels_are_byte_equal_on_any_worker_count(tmp_path, reference, workers)
 
 
 def test_indices_in_any_portions_are_the_same_dataset(tmp_path, reference):
-    make(tmp_path, start=5, count=3, tar=True)
+    make(tmp_path, start=3, count=2, tar=True)
     make(tmp_path, count=2)
-    lacking, events = make(tmp_path, count=8, tar=True)
+    lacking, events = make(tmp_path, tar=True)
     assert lacking == 0
-    assert events[0] == {"event": "start", "total": 8, "done": 5, "folder": str(tmp_path)}
+    assert events[0] == {"event": "start", "total": 5, "done": 4, "folder": str(tmp_path)}
     assert labels(tmp_path) == reference
     assert make(tmp_path)[1][-1]["made"] == 0
 
@@ -90,9 +93,30 @@ def test_indices_in_any_portions_are_the_same_dataset(tmp_path, reference):
 def test_a_killed_run_continues_to_the_same_dataset(tmp_path, reference, records):
     """Coordinator and workers are killed once `records` records exist."""
     code = "from facewright.__main__ import run; run()"
-    command = [sys.executable, "-c", code, "generate", "face", "-o", str(tmp_path / "d"), "--count", "8", "--seed", "5",
-               "--set", "image.width=48", "--set", "image.height=48", "--workers", "2", "--renderer", "mock"]
-    run = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, stderr=subprocess.DEVNULL)
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "generate",
+        "face",
+        "-o",
+        str(tmp_path / "d"),
+        "--count",
+        "5",
+        "--seed",
+        "5",
+        "--set",
+        "image.width=48",
+        "--set",
+        "image.height=48",
+        "--workers",
+        "2",
+        "--renderer",
+        "mock",
+    ]
+    run = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 30
     while len(list((tmp_path / "d").glob("frames/*.json"))) < records and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -134,7 +158,7 @@ def test_a_frame_that_fails_is_set_apart_and_tried_once_more(tmp_path, spoilt, r
     assert [event["index"] for event in failures] == [3, 3]
     assert failures[0]["error"] == "no lamp in this scene"
     assert "no lamp in this scene" in (tmp_path / "quarantine/000003/error.txt").read_text()
-    assert sorted(labels(tmp_path)) == [0, 1, 2, 4, 5, 6, 7]
+    assert sorted(labels(tmp_path)) == [0, 1, 2, 4]
     assert events[-1]["failed"] == 1
 
 
@@ -151,18 +175,22 @@ def test_a_frame_that_kills_two_workers_is_set_apart_and_the_run_goes_on(tmp_pat
     spoilt(BREAK.format(what="os.kill(os.getpid(), 11)"))
     lacking, events = make(tmp_path)
     assert lacking == 1
-    assert sorted(labels(tmp_path)) == [0, 1, 2, 4, 5, 6, 7]
+    assert sorted(labels(tmp_path)) == [0, 1, 2, 4]
     assert "frame 3 killed 2 workers (signal 11)" in (tmp_path / "quarantine/000003/error.txt").read_text()
-    assert [event["message"] for event in events if event["event"] == "warning"][0] == (
-        "a worker died at frame 3 (signal 11)")
+    warning = next(event["message"] for event in events if event["event"] == "warning")
+    assert warning == "a worker died at frame 3 (signal 11)"
 
 
 def test_a_frame_that_kills_one_worker_by_chance_is_made(tmp_path, spoilt, reference):
     flag = tmp_path / "once"
-    spoilt(BREAK.format(what=f"""
+    spoilt(
+        BREAK.format(
+            what=f"""
         if not os.path.exists({str(flag)!r}):
             open({str(flag)!r}, 'w').close()
-            os.kill(os.getpid(), 9)"""))
+            os.kill(os.getpid(), 9)"""
+        )
+    )
     assert make(tmp_path / "d")[0] == 0
     assert labels(tmp_path / "d") == reference
 
@@ -171,7 +199,7 @@ def test_workers_are_recycled_by_count_and_by_memory(tmp_path, monkeypatch):
     for name, value in (("RECYCLE_FRAMES", 3), ("RECYCLE_MEMORY_MB", 1)):
         monkeypatch.setattr(local, name, value)
         _, events = make(tmp_path / name)
-        assert len([event for event in events if event["event"] == "worker"]) == {3: 3, 1: 8}[value]
+        assert len([event for event in events if event["event"] == "worker"]) == {3: 2, 1: 5}[value]
         monkeypatch.undo()
 
 
@@ -189,7 +217,8 @@ def test_what_no_retry_can_cure_ends_the_run(tmp_path, spoilt):
 
 
 def test_what_workers_print_does_not_disturb_the_events(tmp_path, spoilt, reference):
-    spoilt("import os; print('Fra:1 Mem:12M'); os.system('echo Saved: /tmp/x.exr')")
+    noise = BREAK.format(what="print('Fra:1 Mem:12M'); os.system('echo Saved: /tmp/x.exr')")
+    spoilt(f"print('Blender 5.2.2 (hash)', flush=True)\n{noise}")
     assert make(tmp_path)[0] == 0
     assert labels(tmp_path) == reference
     assert "Saved: /tmp/x.exr" in (tmp_path / "logs/worker-0.log").read_text()
@@ -215,14 +244,6 @@ def test_the_card_says_who_made_it_and_what_was_checked(tmp_path):
     assert {"facewright", "numpy", "python", "device"} <= set(card.made_with[0])
     assert card.checks
     assert Recipe.load(tmp_path / "recipe.json") == RECIPE
-
-
-def test_missing_blender_is_a_sentence(monkeypatch):
-    monkeypatch.setitem(sys.modules, "bpy", None)
-    for name in [name for name in sys.modules if name.startswith("facewright.scene")]:
-        monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(MissingPackage, match="Blender was not found in this Python; run `python -m pip install bpy`"):
-        Station().open_renderer(None)
 
 
 def test_blocks_keep_a_subject_together_unless_workers_would_idle():

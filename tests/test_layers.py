@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import facewright
 import pytest
+
+import facewright
 
 HOUSE = Path(facewright.__file__).parent
 PURE = ("errors", "rng", "dist", "schema", "truth", "geometry")
@@ -14,10 +15,20 @@ ORGANS = (*PURE, "eye", "face", "world")
 CORE = (*ORGANS, "sample", "recipe", "figure", "labels")
 ABOVE = (*CORE, "render", "check", "mock", "refining", "progress", "dataset", "farm", "doctor", "cli")
 MAY_IMPORT = {
-    **dict.fromkeys(PURE, PURE), **dict.fromkeys(("eye", "face", "world"), ORGANS), **dict.fromkeys(CORE[9:], CORE),
-    "render": (*CORE, "render"), "check": (*CORE, "render", "check"), "scene": (*CORE, "render", "scene", "dataset"),
-    "mock": (*CORE, "render", "mock"), "refining": (*CORE, "render", "refining"), "progress": (),
-    "dataset": ABOVE[:-2], "farm": ABOVE[:-2], "doctor": ABOVE[:-1], "cli": ABOVE, "__main__": ABOVE,
+    **dict.fromkeys(PURE, PURE),
+    **dict.fromkeys(("eye", "face", "world"), ORGANS),
+    **dict.fromkeys(CORE[9:], CORE),
+    "render": (*CORE, "render"),
+    "check": (*CORE, "render", "check"),
+    "scene": (*CORE, "render", "scene", "dataset"),
+    "mock": (*CORE, "render", "mock"),
+    "refining": (*CORE, "render", "refining"),
+    "progress": (),
+    "dataset": ABOVE[:-2],
+    "farm": ABOVE[:-2],
+    "doctor": ABOVE[:-1],
+    "cli": ABOVE,
+    "__main__": ABOVE,
 }
 ROOMS = {"bpy": ("scene",), "torch": (), "kornia": (), "facewright_refiner": ()}
 
@@ -46,7 +57,8 @@ def test_imports_go_down_only(path):
 
 
 def test_importing_facewright_pulls_neither_bpy_nor_torch():
-    code = "import facewright, facewright.cli, sys; print(sorted({'bpy', 'torch', 'PIL', 'yaml', 'rich'} & {*sys.modules}))"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                            env={"PYTHONPATH": str(HOUSE.parent)})
+    code = "import facewright.cli, sys; print(sorted({'bpy', 'torch', 'PIL', 'yaml', 'rich'} & {*sys.modules}))"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(HOUSE.parent)}
+    )
     assert answer.stdout.strip() == "[]"

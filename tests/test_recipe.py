@@ -3,12 +3,13 @@
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from facewright.dist import parse
 from facewright.errors import AssetError, FacewrightError, RecipeError
 from facewright.recipe import OUTPUTS, Recipe, builtin_recipes
 from facewright.sample import parameters, sample
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 
 def write(folder, text, name="r.yaml"):
@@ -26,29 +27,32 @@ def test_a_built_in_recipe_is_its_own_data_again(name):
     assert sample(again, 3, 5) == sample(recipe, 3, 5)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("subject: {eye: {pupill_mm: 3}}", r"subject\.eye: unknown key 'pupill_mm'.*pupil_mm"),
-    ("gase: {yaw_deg: 3}", r"unknown key 'gase'.*gaze"),
-    ("subject: {eye: {pupil_mm: {uniform: [8, 2]}}}", r"pupil_mm.*low 8 is above high 2"),
-    ("subject: {eye: {pupil_mm: {uniform: [2, 90]}}}", r"pupil_mm: 90 mm is outside \[1\.5, 9\] mm"),
-    ("subject: {eye: {pupil_mm: {unifrom: [2, 3]}}}", "uniform"),
-    ("image: {width: 12.5}", "whole number"),
-    ("image: {spectrum: xray}", "not one of rgb, nir"),
-    ("light: {hdri: moon}", "light.hdri: 'moon' is not in"),
-    ("hdri_folder: ./nowhere", "is not a folder"),
-    ("outputs: [segg]", r"outputs\[0\]: unknown output 'segg'.*seg"),
-    ("scene: body", "scene: 'body' is not one of eye, face"),
-    ("frames_per_subject: 0", "whole number in"),
-    ("gaze: 3", "gaze: is a section"),
-    ("gaze: {yaw_deg: .nan}", "finite"),
-    ("a: &x 1\nb: *x", "aliases are not allowed"),
-    ("gaze: {yaw_deg: 1, yaw_deg: 2}", "given twice"),
-    ("- 1", "a recipe is a mapping"),
-    ("gaze: {yaw_deg: [1", "is not YAML"),
-    ("extends: r.yaml", "extends itself"),
-    ("joint: [{fields: [gaze.yaw_deg], rows: [[100]]}]", "outside"),
-    ("joint: [{fields: [gaze.yaw_deg, subject.eye.pupil_mm], rows: [[1, 2]]}]", "mixes subject"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("subject: {eye: {pupill_mm: 3}}", r"subject\.eye: unknown key 'pupill_mm'.*pupil_mm"),
+        ("gase: {yaw_deg: 3}", r"unknown key 'gase'.*gaze"),
+        ("subject: {eye: {pupil_mm: {uniform: [8, 2]}}}", r"pupil_mm.*low 8 is above high 2"),
+        ("subject: {eye: {pupil_mm: {uniform: [2, 90]}}}", r"pupil_mm: 90 mm is outside \[1\.5, 9\] mm"),
+        ("subject: {eye: {pupil_mm: {unifrom: [2, 3]}}}", "uniform"),
+        ("image: {width: 12.5}", "whole number"),
+        ("image: {spectrum: xray}", "not one of rgb, nir"),
+        ("light: {hdri: moon}", "light.hdri: 'moon' is not in"),
+        ("hdri_folder: ./nowhere", "is not a folder"),
+        ("outputs: [segg]", r"outputs\[0\]: unknown output 'segg'.*seg"),
+        ("scene: body", "scene: 'body' is not one of eye, face"),
+        ("frames_per_subject: 0", "whole number in"),
+        ("gaze: 3", "gaze: is a section"),
+        ("gaze: {yaw_deg: .nan}", "finite"),
+        ("a: &x 1\nb: *x", "aliases are not allowed"),
+        ("gaze: {yaw_deg: 1, yaw_deg: 2}", "given twice"),
+        ("- 1", "a recipe is a mapping"),
+        ("gaze: {yaw_deg: [1", "is not YAML"),
+        ("extends: r.yaml", "extends itself"),
+        ("joint: [{fields: [gaze.yaw_deg], rows: [[100]]}]", "outside"),
+        ("joint: [{fields: [gaze.yaw_deg, subject.eye.pupil_mm], rows: [[1, 2]]}]", "mixes subject"),
+    ],
+)
 def test_a_mistake_is_one_sentence_that_names_the_place(tmp_path, text, message):
     with pytest.raises(RecipeError, match=message) as caught:
         Recipe.load(write(tmp_path, text))
@@ -59,7 +63,7 @@ def test_a_mistake_is_one_sentence_that_names_the_place(tmp_path, text, message)
 def test_a_missing_file_and_an_unknown_name_are_told_apart(tmp_path):
     with pytest.raises(RecipeError, match="no such file"):
         Recipe.load(tmp_path / "none.yaml")
-    with pytest.raises(RecipeError, match="no built-in recipe 'eye_rbg'.*eye_rgb"):
+    with pytest.raises(RecipeError, match=r"no built-in recipe 'eye_rbg'.*eye_rgb"):
         Recipe.load("eye_rbg")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(AssetError, match="cannot be read as text"):
@@ -70,8 +74,12 @@ def test_set_changes_one_leaf_and_says_what_is_wrong_with_it():
     recipe = Recipe.load("face", ["gaze.yaw_deg={uniform: [-1, 1]}", "image.width=64"])
     assert -1 <= sample(recipe, 0, 0).gaze.yaw_deg <= 1
     assert sample(recipe, 0, 0).image.width == 64
-    for change, message in (("gaze.yaw=1", "unknown key 'yaw'"), ("gaze.yaw_deg", "expected dotted.path=value"),
-                            ("gaze.yaw_deg=up", "finite number"), ("gaze.yaw_deg.x=1", "yaw_deg")):
+    for change, message in (
+        ("gaze.yaw=1", "unknown key 'yaw'"),
+        ("gaze.yaw_deg", "expected dotted.path=value"),
+        ("gaze.yaw_deg=up", "finite number"),
+        ("gaze.yaw_deg.x=1", "yaw_deg"),
+    ):
         with pytest.raises(RecipeError, match=message):
             Recipe.load("face", [change])
 
@@ -98,9 +106,34 @@ def test_outputs_are_a_known_order_whatever_order_was_written():
 
 JSONISH = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
-        st.sampled_from(["uniform", "normal", "choice", "empirical", "log_uniform", "mean", "sd", "low", "high", "values",
-                         "weights", "jitter", "fields", "rows"]) | st.text(max_size=5), inner, max_size=4), max_leaves=8)
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "uniform",
+                    "normal",
+                    "choice",
+                    "empirical",
+                    "log_uniform",
+                    "mean",
+                    "sd",
+                    "low",
+                    "high",
+                    "values",
+                    "weights",
+                    "jitter",
+                    "fields",
+                    "rows",
+                ]
+            )
+            | st.text(max_size=5),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
 
 
 @given(JSONISH)
@@ -115,8 +148,27 @@ def test_garbage_for_a_distribution_gives_a_recipe_error(data):
         found.draw([0.5] * found.width)
 
 
-@given(st.dictionaries(st.sampled_from(["name", "scene", "outputs", "joint", "frames_per_subject", "hdri_folder", "gaze",
-                                        "subject", "image", "light"]) | st.text(max_size=4), JSONISH, max_size=4))
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "name",
+                "scene",
+                "outputs",
+                "joint",
+                "frames_per_subject",
+                "hdri_folder",
+                "gaze",
+                "subject",
+                "image",
+                "light",
+            ]
+        )
+        | st.text(max_size=4),
+        JSONISH,
+        max_size=4,
+    )
+)
 @settings(max_examples=400, deadline=None)
 def test_garbage_for_a_recipe_gives_a_facewright_error(data):
     try:

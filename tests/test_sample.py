@@ -6,14 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import facewright
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import facewright
 from facewright import Recipe, dist, rng, sample
 from facewright import sample as sample_function
 from facewright.errors import DatasetError, RecipeError, UserError
 from facewright.sample import Sample, parameters
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 FACE = Recipe.load("face")
 
@@ -33,8 +34,12 @@ def test_another_process_draws_the_same_bytes():
     code = "import json; from facewright import *; print(json.dumps(sample(Recipe.load('face'), 7, 4).to_data()))"
     for salt in ("1", "2"):
         answer = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
-            env={"PYTHONPATH": str(Path(facewright.__file__).parents[1]), "PYTHONHASHSEED": salt})
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONPATH": str(Path(facewright.__file__).parents[1]), "PYTHONHASHSEED": salt},
+        )
         assert answer.stdout.strip() == text(sample(FACE, 7, 4))
 
 

@@ -219,7 +219,7 @@ def pack(source: Source) -> None:
     v, uvs, quads, uv_quads, groups = read_obj(source.text(f"{DATA}3dobjs/base.obj"))
     eye_ids = {side: np.unique(quads[groups == f"helper-{side[0]}-eye"]) for side in ("right", "left")}
     eyes = {side: v[ids].mean(0) for side, ids in eye_ids.items()}
-    inside = (v[quads][:, :, 1].min(1) > 490) & (np.abs(v[quads][:, :, 0]).max(1) < 190)
+    inside = (v[quads][:, :, 1].min(1) > 400) & (np.abs(v[quads][:, :, 0]).max(1) < 290)
     body = (groups == "body") & inside
     part = np.zeros(len(quads), np.uint8)
     part[body] = classify(source, v, uvs, quads[body], uv_quads[body])

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import facewright
-from facewright.errors import FacewrightError, UserError
+from facewright.errors import FacewrightError, MissingPackage, UserError
 from facewright.farm.worker import DEVICES, RENDERERS, Station, station_of
 from facewright.progress import print_event, watch
 from facewright.recipe import Recipe, builtin_recipes
@@ -79,8 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="dataset folder")
     add.add_argument("--count", type=_number(0, MAX_COUNT), default=24, metavar="N", help="frames (default 24)")
     add.add_argument("--start", type=_number(0, MAX_COUNT), default=0, metavar="I", help="first index (default 0)")
-    add.add_argument("--workers", type=_number(0, 1024), default=1, metavar="W",
-                     help="processes (default 1); 0 only prepares the folder for `facewright worker`")
+    add.add_argument(
+        "--workers",
+        type=_number(0, 1024),
+        default=1,
+        metavar="W",
+        help="processes (default 1); 0 only prepares the folder for `facewright worker`",
+    )
     add.add_argument("--refine", default="none", metavar="PROFILE|PATH", help="sensor profile (default none)")
     add.add_argument("--tar", action="store_true", help="pack the records into WebDataset shards")
     add.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
@@ -99,6 +104,18 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("folder", type=Path, metavar="DIR")
     add.add_argument("--with", dest="spec", required=True, metavar="PROFILE|PATH", help="sensor profile")
     add.add_argument("--refiner-python", metavar="PY", help="a Python that has torch, where this one has not")
+    _add_events(add)
+
+    add = commands.add_parser("fit-sensor", help="fit a sensor profile to a folder of real pictures")
+    add.set_defaults(run=_fit_sensor)
+    add.add_argument("--real", type=Path, required=True, metavar="DIR", help="real pictures")
+    add.add_argument("--synthetic", type=Path, required=True, metavar="DIR", help="a dataset of the same subject")
+    add.add_argument("-o", "--output", type=Path, required=True, metavar="YAML", help="the fitted profile")
+    add.add_argument(
+        "--base", default="webcam", metavar="PROFILE|PATH", help="where the search starts (default webcam)"
+    )
+    add.add_argument("--seed", type=_number(0, 2**63), default=0, metavar="S", help="default 0")
+    add.add_argument("--budget", type=float, default=240.0, metavar="SECONDS", help="longest search (default 240)")
     _add_events(add)
 
     add = commands.add_parser("check", help="verify every file and every truth check of a dataset")
@@ -132,11 +149,20 @@ def _add_recipe(add: argparse.ArgumentParser, names: str) -> None:
 
 def _add_station(add: argparse.ArgumentParser) -> None:
     add.add_argument("--device", choices=DEVICES, default="auto", help="what Cycles renders on (default auto)")
-    add.add_argument("--threads", type=_number(0, 4096), default=0, metavar="T",
-                     help="processor threads of a worker (default: all, shared among the workers)")
+    add.add_argument(
+        "--threads",
+        type=_number(0, 4096),
+        default=0,
+        metavar="T",
+        help="processor threads of a worker (default: all, shared among the workers)",
+    )
     add.add_argument("--refiner-python", metavar="PY", help="a Python that has torch, where this one has not")
-    add.add_argument("--renderer", choices=RENDERERS, default="cycles",
-                     help="mock paints diagrams with exact labels, to test a pipeline without Blender")
+    add.add_argument(
+        "--renderer",
+        choices=RENDERERS,
+        default="cycles",
+        help="mock paints diagrams with exact labels, to test a pipeline without Blender",
+    )
 
 
 def _add_events(add: argparse.ArgumentParser) -> None:
@@ -185,6 +211,25 @@ def _refine(args: argparse.Namespace) -> int:
     with watch(f"refining with {args.spec}:", json_events=args.json_events) as emit:
         failed = refine(args.folder, _spec(args.spec), args.refiner_python, emit)
     return SOME_FAILED if failed else DONE
+
+
+def _fit_sensor(args: argparse.Namespace) -> int:
+    try:
+        from facewright_refiner.fit import fit_sensor
+    except ImportError as error:
+        raise MissingPackage(
+            f"fitting needs torch and kornia ({error}); run `python -m pip install torch kornia`, or this command with "
+            "a Python that has them"
+        ) from None
+    with watch("fitting", json_events=args.json_events) as emit:
+        fit = fit_sensor(
+            args.real, args.synthetic, args.output, base=args.base, seed=args.seed, budget_s=args.budget, progress=emit
+        )
+        for note in fit.notes:
+            emit({"event": "warning", "message": note})
+    if not args.json_events:
+        print(args.output)
+    return DONE
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -67,8 +67,12 @@ def _mark(finding: Finding) -> str:
 def _python() -> Finding:
     good = sys.version_info >= (3, 11)
     where = "Blender's own" if _inside_blender() else sys.executable
-    return Finding("Python", good, f"{platform.python_version()} ({where}), Facewright {facewright.__version__}",
-                   "" if good else "use Python 3.11 or newer")
+    return Finding(
+        "Python",
+        good,
+        f"{platform.python_version()} ({where}), Facewright {facewright.__version__}",
+        "" if good else "use Python 3.11 or newer",
+    )
 
 
 def _inside_blender() -> bool:
@@ -80,22 +84,35 @@ def _blender() -> list[Finding]:
         bpy = importlib.import_module("bpy")
     except ImportError as error:
         other = shutil.which("blender")
-        cure = f"run `{other} --background --python generate.py -- ...`" if other else (
-            "`python -m pip install bpy` (Python 3.11 or 3.13), or install Blender 4.5 or newer")
+        cure = (
+            f"run `{other} --background --python generate.py -- ...`"
+            if other
+            else ("`python -m pip install bpy` (Python 3.11 or 3.13), or install Blender 4.5 or newer")
+        )
         return [Finding("Blender", False, str(error), cure)]
     good = tuple(bpy.app.version) >= MIN_BLENDER
     kind = "program" if bpy.app.binary_path else "bpy package"
     wanted = ".".join(map(str, MIN_BLENDER[:2]))
-    found = [Finding("Blender", good, f"{bpy.app.version_string} ({kind})", "" if good else
-                     f"Facewright needs Blender {wanted} or newer")]
+    found = [
+        Finding(
+            "Blender",
+            good,
+            f"{bpy.app.version_string} ({kind})",
+            "" if good else f"Facewright needs Blender {wanted} or newer",
+        )
+    ]
     return found + ([_devices(bpy), _denoiser()] if good else [])
 
 
 def _devices(bpy: Any) -> Finding:
     try:
         preferences = bpy.context.preferences.addons["cycles"].preferences
-        names = [f"{device.name} ({kind.lower()})" for kind in ("OPTIX", "CUDA", "HIP", "METAL", "ONEAPI")
-                 for device in preferences.get_devices_for_type(kind) if device.type == kind]
+        names = [
+            f"{device.name} ({kind.lower()})"
+            for kind in ("OPTIX", "CUDA", "HIP", "METAL", "ONEAPI")
+            for device in preferences.get_devices_for_type(kind)
+            if device.type == kind
+        ]
     except (KeyError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         return Finding("devices", False, f"Cycles does not say ({error})", "the CPU is used", needed=False)
     cpu = f"CPU, {os.cpu_count()} threads"
@@ -106,8 +123,13 @@ def _devices(bpy: Any) -> Finding:
 
 def _denoiser() -> Finding:
     good = bool(getattr(importlib.import_module("_cycles"), "with_openimagedenoise", False))
-    return Finding("denoiser", good, "OpenImageDenoise" if good else "this Blender was built without one",
-                   "" if good else "pictures get more samples instead; blender.org's builds have it", needed=False)
+    return Finding(
+        "denoiser",
+        good,
+        "OpenImageDenoise" if good else "this Blender was built without one",
+        "" if good else "pictures get more samples instead; blender.org's builds have it",
+        needed=False,
+    )
 
 
 def _packages() -> list[Finding]:
@@ -138,8 +160,9 @@ def _torch(refiner_python: str | None) -> Finding:
 
 def _disk() -> Finding:
     free = shutil.disk_usage(Path()).free / 1e9
-    return Finding("disk", free > 1, f"{free:,.0f} GB free in this folder", "" if free > 1 else "free some space",
-                   needed=False)
+    return Finding(
+        "disk", free > 1, f"{free:,.0f} GB free in this folder", "" if free > 1 else "free some space", needed=False
+    )
 
 
 def _version(name: str) -> str:

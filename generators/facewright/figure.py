@@ -19,6 +19,7 @@ from facewright.face.basis import head_basis
 from facewright.face.cloth import shirt
 from facewright.face.expression import arkit_weights
 from facewright.face.landmarks import ibug68
+from facewright.face.skin import paint
 from facewright.face.topology import Masks, Topology, masks, topology
 from facewright.geometry.camera import WORLD_FROM_HEAD
 from facewright.geometry.mesh import Mesh, vertex_normals
@@ -207,8 +208,8 @@ _OTHER_PARTS = {"mouth": ("mouth", {"mouth": Label.MOUTH}),
 def _head_meshes(sample: Sample, mesh: Topology, shade: Masks, head: Array) -> list[Mesh]:
     """Return skin, mouth, teeth, tongue and conjunctival sockets in head mm."""
     points = {"rest": mesh.rest, "head": shade.head,
-              "region_a": np.stack([shade.lip, shade.blood, shade.under_eye], axis=1),
-              "region_b": np.stack([shade.margin, shade.scalp, shade.ear], axis=1)}
+              "region": np.stack([shade.lip, shade.margin, shade.scalp], axis=1),
+              "albedo": paint(sample.subject.skin, near_side(sample), sample.image.spectrum)}
     parts = [_cut("skin", "skin", mesh, head, _SKIN_LABELS, points)]
     rigid = {"rest": mesh.rest, "head": shade.head}
     parts += [_cut(name, material, mesh, head, table, rigid) for name, (material, table) in _OTHER_PARTS.items()]
@@ -281,7 +282,7 @@ def _hairs(sample: Sample, mesh: Topology, shade: Masks, head: Array, resting: B
     subject = sample.subject
     seed = (sample.seed, sample.subject_index)
     normals = vertex_normals(head, mesh.faces)
-    brow_count = int(430 * subject.hair.brow_density)
+    brow_count = int(620 * subject.hair.brow_density)
     found = [hair_module.brows(subject.hair, mesh.rest, head, normals, side, seed, brow_count, subject.head.gender)
              for side in SIDES]
     style = hair_module.STYLES[subject.hair.style]

@@ -13,7 +13,7 @@ from facewright.geometry.ellipse import fit_ellipse
 from facewright.geometry.refraction import apparent_direction
 from facewright.geometry.rotations import head_angles
 from facewright.sample import Sample
-from facewright.schema import LIMBUS_POINTS
+from facewright.schema import COVERAGE_THRESHOLD, LIMBUS_POINTS, SIDES, Label, side_label
 from facewright.truth import Array, CameraTruth, EyeTruth, HeadPose, Truth
 
 VISIBLE_MM = 2.5
@@ -51,6 +51,24 @@ def with_visibility(known: Truth, depth: Array) -> Truth:
     return dataclasses.replace(known, landmarks_visible=visible)
 
 
+def with_strands(seg: Array, coverage: Array, known: Truth) -> Array:
+    """Return ids (H, W) with strands drawn in: the strongest kind, where kinds together hide COVERAGE_THRESHOLD.
+
+    Lashes and brows take the side of the nearer eyeball centre in the image.
+    """
+    share = coverage.astype(float) / 255
+    hidden = share.sum(axis=2) >= COVERAGE_THRESHOLD
+    kind = share.argmax(axis=2)
+    row, column = np.nonzero(hidden)
+    place = np.stack([column, row], axis=1) + 0.5
+    centres = np.stack([project(known.eyes[side].centre_mm, known.camera.K) for side in SIDES])
+    nearest = np.linalg.norm(place[:, None] - centres[None], axis=2).argmin(axis=1)
+    table = np.array([[side_label(side, "lashes"), side_label(side, "brow"), Label.HAIR] for side in SIDES], np.uint8)
+    drawn = seg.copy()
+    drawn[row, column] = table[nearest, kind[row, column]]
+    return drawn
+
+
 def apparent_pixels(eye: PosedEye, camera: CameraTruth, points: Array) -> Array:
     """Return (N, 2) px at which `points` (N, 3) eye-axes mm behind the cornea appear to `camera`; NaN if they cannot."""
     pinhole = (-camera.rotation.T @ camera.translation_mm - eye.centre) @ eye.rotation
@@ -80,7 +98,7 @@ def _eye(eye: PosedEye, figure: Figure) -> EyeTruth:
         globe.side, centre, to_camera, centre + to_camera @ globe.cornea_centre, centre + to_camera @ globe.pupil_centre,
         optical, visual, to_head @ optical, to_head @ visual, sample_eye.kappa_nasal_deg, sample_eye.kappa_superior_deg,
         2 * globe.pupil_axes[0], 2 * globe.limbus_r, fit_ellipse(appears) if good.all() else pupil_true, pupil_true,
-        limbus, limbus, plain(globe.limbus(LIMBUS_POINTS)), upper, lower, upper_2d, lower_2d,
+        limbus, plain(globe.limbus(LIMBUS_POINTS)), upper, lower, upper_2d, lower_2d,
         project(_to_camera(eye.caruncle, camera), camera.K), eye.openness, eye.clearance_mm,
         _box(np.concatenate([upper_2d, lower_2d])))
 

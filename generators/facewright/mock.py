@@ -6,6 +6,7 @@ machine that has no Blender. The labels are exact where the truth is; the pictur
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
@@ -37,6 +38,7 @@ class MockRenderer:
         """Return the painted frame of `sample` with rgb and the layers named in `outputs`."""
         start = time.perf_counter()
         truth = truth_of(sample)
+        truth = dataclasses.replace(truth, landmarks_visible=np.zeros(len(truth.landmarks_2d), bool))  # no relief
         layers = paint(truth)
         kept = {name: layers[name] for name in layers if name == "rgb" or name in outputs}
         return Frame(sample, kept, truth, seconds={"paint": time.perf_counter() - start}, about=dict(self.about))
@@ -62,8 +64,13 @@ def paint(truth: Truth) -> dict[str, np.ndarray]:
         seg[open_], depth[open_], normal[open_] = ids[open_], globe_depth[open_], globe_normal[open_]
     linear = _colours()[seg] * np.where(depth > 0, 0.35 - 0.65 * normal[..., 2], 1)[..., None].astype(np.float32)
     return {
-        "rgb": to_srgb(linear), "linear": linear, "seg": seg, "seg_anatomical": anatomical,
-        "coverage": np.zeros((*shape, 3), np.uint8), "depth": depth, "normal": normal,
+        "rgb": to_srgb(linear),
+        "linear": linear,
+        "seg": seg,
+        "seg_anatomical": anatomical,
+        "coverage": np.zeros((*shape, 3), np.uint8),
+        "depth": depth,
+        "normal": normal,
     }
 
 

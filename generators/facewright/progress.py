@@ -7,6 +7,7 @@ Events are flat, JSON-able dicts with a key "event":
     frame       index, seconds, stages ...   a record was written
     quarantine  index, error                 a frame failed
     skip        index                        another worker has it
+    fit         generation, generations ...  a step of fitting a sensor profile
     warning     message                      worth knowing once
     done        made, failed, seconds        the run ends
 
@@ -98,8 +99,12 @@ def _bar(console: Any, verb: str) -> Iterator[Emit]:
 
     failed = 0
     columns = (
-        progress.SpinnerColumn(), progress.TextColumn("{task.description}"), progress.BarColumn(),
-        progress.MofNCompleteColumn(), progress.TextColumn("{task.fields[pace]}"), progress.TimeRemainingColumn(),
+        progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[pace]}"),
+        progress.TimeRemainingColumn(),
         progress.TextColumn("[red]{task.fields[failed]}"),
     )
     with progress.Progress(*columns, console=console) as bar:
@@ -117,9 +122,11 @@ def _bar(console: Any, verb: str) -> Iterator[Emit]:
             elif kind == "quarantine":
                 failed += 1
                 bar.update(task, failed=f"{failed} failed")
-                console.print(f"[red]frame {event['index']} failed:[/red] {escape(event['error'])}")
+                console.print(f"[red]frame {event['index']} failed:[/red] {escape(event['error'])}", highlight=False)
+            elif kind == "fit":
+                bar.update(task, total=event["generations"], completed=event["generation"])
             elif kind == "warning":
-                console.print(f"[yellow]warning:[/yellow] {escape(event['message'])}")
+                console.print(f"[yellow]warning:[/yellow] {escape(event['message'])}", highlight=False)
             elif kind == "done":
                 console.print(summary(event))
 

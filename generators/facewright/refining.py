@@ -198,6 +198,8 @@ class External(_Many):
         try:
             hello = self._answer(START_S)
         except FrameError as error:
+            if "No module named" in str(error):
+                raise MissingPackage(_advice(MissingPackage.__name__, f"{self.python}: {error}")) from None
             raise UserError(f"the refiner's Python {self.python} could not start: {error}") from None
         self.about, self._needs = hello["about"], tuple(hello["needs"])
 

@@ -66,8 +66,9 @@ class HeadPose:
 class EyeTruth:
     """One eye. Vectors are unit vectors; `_head` in head axes, all others in camera axes; points in mm or px.
 
-    `rotation` (3, 3) maps eye axes to camera axes. `pupil` and `limbus` are the apparent outlines, refracted by
-    cornea and aqueous; `pupil_true` and `limbus_true` are plain projections of the tissue.
+    `rotation` (3, 3) maps eye axes to camera axes. `pupil` is the apparent outline, refracted by cornea and aqueous;
+    `pupil_true` the plain projection of the tissue. `limbus` is the projected limbal circle: it lies on the eye's
+    surface, so it appears where it is (beyond about 48 deg of view the corneal dome's silhouette rises over it).
     `limbus_2d` (32, 2) is the visible limbus ring, `lid_upper` and `lid_lower` (N, 3) the inner lid margins from the
     medial to the lateral canthus with their projections `lid_upper_2d`, `lid_lower_2d` (N, 2), `caruncle_2d` (7, 2).
     `openness` is the palpebral aperture over the iris diameter; `clearance_mm` the least distance of lid to globe.
@@ -89,7 +90,6 @@ class EyeTruth:
     pupil: Ellipse
     pupil_true: Ellipse
     limbus: Ellipse
-    limbus_true: Ellipse
     limbus_2d: Array
     lid_upper: Array
     lid_lower: Array

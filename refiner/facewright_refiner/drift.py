@@ -36,11 +36,13 @@ BLURS = (0.0, 0.8, 1.4, 2.2, 3.6, 6.0)
 LANDMARKS = (8, 30, 33, 36, 39, 42, 45, 48, 54, 57)
 """iBUG-68 points that are looked at: chin, nose tip and base, eye corners, mouth corners, lower lip."""
 BLIND_PX = 0.5
-"""A window whose shift has a larger standard error than this (no texture, or an edge in one direction) tells nothing."""
+"""A window whose shift has a larger standard error (no texture, or edges in one direction only) tells nothing."""
+FLAT = 1e-4
+"""A window without a larger gradient than this, in luma per px, tells nothing."""
 
 
 class Shift(NamedTuple):
-    """A measured displacement of refined against raw: `dx`, `dy` px (+x right, +y down) and its standard error in px."""
+    """A displacement of refined against raw: `dx`, `dy` px (+x right, +y down) and its standard error in px."""
 
     dx: float
     dy: float
@@ -181,6 +183,8 @@ def _gradient_step(a: Array, b: Array, margin: int) -> tuple[float, float, float
     curvature = np.gradient(gx, axis=1) + np.gradient(gy, axis=0)
     columns = np.stack([-gx[inside], -gy[inside], curvature[inside], a[inside], np.ones_like(a[inside])], axis=-1)
     columns = columns.reshape(-1, 5)
+    if np.abs(columns[:, :2]).max() < FLAT:
+        return None
     solution, covariance = _least_squares(columns, (b - a)[inside].ravel())
     if covariance is None:
         return None

@@ -2,9 +2,8 @@
 
 The *distributions* of the sensor's parameters are searched, not parameters for single pictures: renders of the
 synthetic frames under cameras drawn from a candidate profile are compared with the real pictures as two sets (sliced
-Wasserstein per Laplacian band, radial spectrum, colour quantiles, spread of brightness, contrast and sharpness), and the
-cross-entropy method improves the candidate. A third of the real pictures, whole groups of them, is never shown to the
-search; the report's numbers come from those.
+Wasserstein per Laplacian band, radial spectrum, colour quantiles, spread of brightness, contrast and sharpness). A
+third of the real pictures, whole groups of them, is never shown to the search; the report's numbers are from those.
 """
 
 from __future__ import annotations
@@ -40,7 +39,6 @@ FEW_REAL = 60
 LEAST_REAL = 12
 WINDOW = 112
 """Pictures larger than this are compared in random windows of this many px at their own resolution."""
-POPULATION, ELITE = 20, 5
 NARROWEST, WIDEST = 0.02, 0.5
 """Half-width of a fitted distribution, as a share of the parameter's search range."""
 
@@ -83,14 +81,14 @@ class Scene(NamedTuple):
 
 
 def fit_sensor(real_dir: str | Path, synthetic: Sequence[Frame] | str | Path, out: str | Path | None = None, *,
-               base: str | Path | Profile = "webcam", seed: int = 0, budget_s: float = 240.0, generations: int = 25,
+               base: str | Path | Profile = "webcam", seed: int = 0, budget_s: float = 240.0, evaluations: int = 400,
                field_mm: float = 0.0, progress: Callable[[dict[str, Any]], None] | None = None) -> Fit:
     """Fit a profile to the pictures below `real_dir` and write it to `out` (.yaml).
 
     `synthetic` is frames, a dataset folder, or a folder of pictures whose width spans `field_mm` at the subject (0:
     unknown; then resolution is not fitted). Both sets should show the same subject, cropped alike: the base profile's
     `view.crop` says which middle share of a frame's width the real pictures show. The search starts at `base` and ends
-    after `generations` or `budget_s` seconds; it is deterministic unless time cuts it short.
+    after `evaluations` or `budget_s` seconds; it is deterministic unless time cuts it short.
 
     Pictures of different size are cut to the middle of the median shape and scaled to the median size, by area; where
     that exceeds WINDOW px, random windows of it are compared, so that noise is never scaled away.
@@ -100,24 +98,27 @@ def fit_sensor(real_dir: str | Path, synthetic: Sequence[Frame] | str | Path, ou
     base = base if isinstance(base, Profile) else Profile.load(base)
     pictures = read_pictures(real_dir, MOST_REAL, seed)
     notes = _notes(pictures, real_dir)
-    size = _common_size(pictures, base.view)
-    real = _real_views(pictures, size, seed)
+    size = common_size(pictures, base.view)
+    real = real_views(pictures, size, seed)
     base = _with_preprocessing(base, real)
-    held = _held_out(pictures.groups)
+    held = held_out(pictures.groups)
     search = Reference(real[~held], seed)
-    scenes = _scenes(synthetic, base.view, size, field_mm, seed)
+    scenes = scenes_of(synthetic, base.view, size, field_mm, seed)
     names = _fitted(base, scenes, windowed=max(size) > WINDOW)
 
-    raw = search.distances(_photographs(Profile("raw", dists=_flags(base)), scenes, seed))
-    floor = Reference(real[~held][::2], seed).distances(real[~held][1::2])
+    raw = search.distances(photographs(Profile("raw", dists=_flags(base)), scenes, seed))
+    half = halves([group for group, out in zip(pictures.groups, held.tolist(), strict=True) if not out])
+    floor = Reference(real[~held][half], seed).distances(real[~held][~half])
     scale = np.maximum(raw.flat(), 2 * np.asarray(floor.flat()))
 
     def loss(candidate: Profile) -> float:
-        return float(np.mean(search.distances(_photographs(candidate, scenes, seed)).flat() / scale))
+        return float(np.mean(search.distances(photographs(candidate, scenes, seed)).flat() / scale))
 
-    point = _search(loss, base, names, seed, generations, budget_s, progress)
+    point = _search(loss, base, names, seed, evaluations, budget_s, progress)
     fitted = _profile(base, names, point)
-    report = _report(real[held], scenes, {"raw": Profile("raw", dists=_flags(base)), "base": base, "fitted": fitted}, seed)
+    shown = {"raw": Profile("raw", dists=_flags(base)), "base": base, "fitted": fitted}
+    half = halves([group for group, out in zip(pictures.groups, held.tolist(), strict=True) if out])
+    report = _report(real[held], half, scenes, shown, seed)
     if report["held_out"]["fitted"]["total"] >= report["held_out"]["base"]["total"]:
         notes.append(f"the fit is no nearer to the held-out pictures than {base.name}; use that, or give more pictures")
     view = View(base.view.crop, size[1], size[0])
@@ -131,34 +132,34 @@ def fit_sensor(real_dir: str | Path, synthetic: Sequence[Frame] | str | Path, ou
     return Fit(profile, tuple(notes))
 
 
-def _search(loss: Callable[[Profile], float], base: Profile, names: Sequence[str], seed: int, generations: int,
+def _search(loss: Callable[[Profile], float], base: Profile, names: Sequence[str], seed: int, evaluations: int,
             budget_s: float, progress: Callable[[dict[str, Any]], None] | None) -> np.ndarray:
-    """Return the best point (len(names), 2) of centres and half-widths in [0, 1], by the cross-entropy method."""
+    """Return the best point (len(names), 2) of centres and half-widths in [0, 1].
+
+    A random search from the best point so far that changes one to five parameters at a time; a parameter's step grows
+    when its change helped. In as many trials this found nearer profiles than the cross-entropy method and differential
+    evolution did, which change all parameters at once.
+    """
     start = time.monotonic()
-    mean = np.array([_place(name, base.dists.get(name)) for name in names])
-    deviation = np.tile([0.18, 0.12], (len(names), 1))
-    best, least = mean, loss(_profile(base, names, mean))
-    for generation in range(generations):
-        random = stream(seed, generation, "refiner.fit")
-        points = mean + deviation * random.standard_normal((POPULATION, *mean.shape))
-        points[0], points[1] = best, mean
-        points = np.clip(points, [0, NARROWEST], [1, WIDEST])
-        losses = []
-        for point in points:
-            losses.append(loss(_profile(base, names, point)))
-            if time.monotonic() - start > budget_s:
-                break
-        order = np.argsort(losses, kind="stable")
-        if losses[order[0]] < least:
-            best, least = points[order[0]], losses[order[0]]
-        if progress:
-            progress({"event": "fit", "generation": generation + 1, "generations": generations,
-                      "loss": round(least, 4), "seconds": round(time.monotonic() - start, 1)})
-        if len(losses) < POPULATION:
+    random = stream(seed, 0, "refiner.fit")
+    best = np.array([_place(name, base.dists.get(name)) for name in names])
+    least = loss(_profile(base, names, best))
+    step = np.full(len(names), 0.25)
+    for done in range(1, evaluations + 1):
+        chosen = random.permutation(len(names))[: random.integers(1, 6)]
+        point = best.copy()
+        point[chosen] += step[chosen, None] * (1, 0.6) * random.standard_normal((len(chosen), 2))
+        point = np.clip(point, (0, NARROWEST), (1, WIDEST))
+        found = loss(_profile(base, names, point))
+        if found < least:
+            best, least = point, found
+        step[chosen] = np.clip(step[chosen] * (1.3 if point is best else 0.95), 0.04, 0.35)
+        late = time.monotonic() - start > budget_s
+        if progress and (done % 20 == 0 or done == evaluations or late):
+            progress({"event": "fit", "done": done, "total": evaluations, "loss": round(least, 4),
+                      "seconds": round(time.monotonic() - start, 1)})
+        if late:
             break
-        elite = points[order[:ELITE]]
-        mean = 0.3 * mean + 0.7 * elite.mean(0)
-        deviation = 0.4 * deviation + 0.6 * (elite.std(0) + 0.01)
     return best
 
 
@@ -194,7 +195,7 @@ def _share(where: Range, value: float) -> float:
     return (value - where.low) / (where.high - where.low)
 
 
-def _photographs(profile: Profile, scenes: Sequence[Scene], seed: int) -> Tensor:
+def photographs(profile: Profile, scenes: Sequence[Scene], seed: int) -> Tensor:
     """Return (N, 3, h, w) pictures of the scenes, each under its own draw; 8-bit, as a file would hold them."""
     with torch.inference_mode():
         pictures = [sensor.apply(scene.light, [draw(profile, seed, scene.index, px_per_mm=scene.px_per_mm)])
@@ -202,12 +203,13 @@ def _photographs(profile: Profile, scenes: Sequence[Scene], seed: int) -> Tensor
         return (torch.cat(pictures) * 255).round() / 255
 
 
-def _report(real: Tensor, scenes: Sequence[Scene], profiles: dict[str, Profile], seed: int) -> dict[str, Any]:
+def _report(real: Tensor, half: Tensor, scenes: Sequence[Scene], profiles: dict[str, Profile],
+            seed: int) -> dict[str, Any]:
     """Return the held-out distances of each profile's pictures, drawn anew, and the floor, as plain numbers."""
     fresh = seed + 1
     reference = Reference(real, fresh)
-    found = {name: reference.distances(_photographs(profile, scenes, fresh)) for name, profile in profiles.items()}
-    found["floor"] = Reference(real[::2], fresh).distances(real[1::2])
+    found = {name: reference.distances(photographs(profile, scenes, fresh)) for name, profile in profiles.items()}
+    found["floor"] = Reference(real[half], fresh).distances(real[~half])
     scale = np.maximum(found["raw"].flat(), 2 * np.asarray(found["floor"].flat()))
     return {"held_out": {name: _plain(distances, scale) for name, distances in found.items()}}
 
@@ -233,7 +235,7 @@ def _notes(pictures: Pictures, folder: str | Path) -> list[str]:
     return notes
 
 
-def _common_size(pictures: Pictures, view: View) -> tuple[int, int]:
+def common_size(pictures: Pictures, view: View) -> tuple[int, int]:
     """Return (height, width) px at which the real pictures are compared: the view's, else the median."""
     if view.width:
         return view.height, view.width
@@ -244,7 +246,7 @@ def _common_size(pictures: Pictures, view: View) -> tuple[int, int]:
     return round(height), round(width)
 
 
-def _real_views(pictures: Pictures, size: tuple[int, int], seed: int) -> Tensor:
+def real_views(pictures: Pictures, size: tuple[int, int], seed: int) -> Tensor:
     """Return the real pictures as (N, 3, h, w) in [0, 1], windows where they are large."""
     views = []
     for n, image in enumerate(pictures.images):
@@ -253,7 +255,7 @@ def _real_views(pictures: Pictures, size: tuple[int, int], seed: int) -> Tensor:
     return torch.cat(views)
 
 
-def _scenes(synthetic: Sequence[Frame] | str | Path, view: View, size: tuple[int, int], field_mm: float,
+def scenes_of(synthetic: Sequence[Frame] | str | Path, view: View, size: tuple[int, int], field_mm: float,
             seed: int) -> list[Scene]:
     """Return at most MOST_SYNTHETIC scenes in the real pictures' view."""
     scenes = []
@@ -318,12 +320,18 @@ def _is_mono(base: Profile) -> bool:
     return base.dists.get("mosaic") == Constant("mono")
 
 
-def _held_out(groups: Sequence[str]) -> Tensor:
-    """Return (N,) bool: a third of the pictures, whole groups, at least 4 on either side."""
+def held_out(groups: Sequence[str]) -> Tensor:
+    """Return (N,) bool: a third of the pictures, whole groups."""
     place = {name: int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest(), "big") for name in groups}
     order = sorted(place, key=place.__getitem__)
     held = set(order[: max(1, len(order) // 3)])
     return torch.tensor([name in held for name in groups])
+
+
+def halves(groups: Sequence[str]) -> Tensor:
+    """Return (N,) bool that splits pictures into two halves, whole groups each."""
+    order = {name: n for n, name in enumerate(sorted(set(groups)))}
+    return torch.tensor([order[name] % 2 == 0 for name in groups])
 
 
 def _write(path: Path, text: str) -> None:

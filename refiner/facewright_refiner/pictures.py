@@ -15,6 +15,7 @@ from PIL import Image
 from facewright.errors import DatasetError
 from facewright.rng import stream
 
+DAMAGED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
@@ -52,7 +53,7 @@ def read_pictures(folder: str | Path, limit: int, seed: int = 0, largest: int = 
     for path in (paths[n] for n in chosen):
         try:
             image = _read(path, largest)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        except DAMAGED as error:
             unreadable.append(f"{path}: {error}")
             continue
         digest.update(path.relative_to(folder).as_posix().encode() + image.tobytes())
@@ -68,8 +69,8 @@ def groups_of(paths: Sequence[Path]) -> list[str]:
 
     Where that leaves fewer than 20 names, every picture is a group of its own.
     """
-    names = [re.sub(r"([_\-. ]?(left|right|L|R))?([_\-. ]?\d+)?([_\-. ]?(left|right|L|R))?$", "", path.stem) or path.stem
-             for path in paths]
+    side = r"([_\-. ]?(left|right|L|R))?"
+    names = [re.sub(rf"{side}([_\-. ]?\d+)?{side}$", "", path.stem) or path.stem for path in paths]
     return names if len(set(names)) >= 20 else [path.as_posix() for path in paths]
 
 

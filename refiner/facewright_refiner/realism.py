@@ -125,7 +125,8 @@ def two_sample(a: Tensor, b: Tensor, *, judge: str = "features", groups: tuple[S
     """Test whether a classifier tells `a` from `b` on pictures it was not trained on.
 
     `judge` is "features" (logistic regression) or "cnn" (three small convolutions). `groups` names the person or source
-    of every picture in a and b: no group is both trained and tested on. The larger set is cut to equal numbers.
+    of every picture in a and b, of which none may be in both: no group is trained and tested on. The larger set is cut
+    to equal numbers.
     """
     if judge not in JUDGES:
         raise UserError(f"judge: {judge!r} is not one of {', '.join(JUDGES)}")

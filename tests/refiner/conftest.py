@@ -1,6 +1,7 @@
 """Frames without Blender: a soft eye on textured skin, whose pupil centre is known."""
 
 import math
+import typing
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from facewright import Recipe, sample
 from facewright.render import Frame
-from facewright.truth import CameraTruth, Ellipse, EyeTruth, HeadPose, Truth
+from facewright.truth import Ellipse, EyeTruth, Truth
 
 torch.set_num_threads(1)
 
@@ -42,13 +43,19 @@ def paint(width, height, pupil, index):
 
 
 def _truth(drawn, pupil, width, height):
-    K = np.array([[1000.0, 0, width / 2], [0, 1000, height / 2], [0, 0, 1]])
-    camera = CameraTruth(width, height, K, np.eye(3), np.zeros(3))
-    look, none = np.array([0, 0, -1.0]), np.zeros((0, 2))
-    circle = Ellipse(pupil, 0.055 * width, 0.055 * width, 0.0)
+    """A truth in which all that a refiner does not look at is zero."""
     limbus = Ellipse(pupil, 0.13 * width, 0.13 * width, 0.0)
-    eye = EyeTruth("right", look, np.eye(3), look, look, look, look, look, look, 5.0, 1.0, 4.0, 11.8, circle, circle,
-                   limbus, limbus, none, none, none, none, none, none, 0.8, 0.1, np.zeros(4))
-    points = np.full((68, 2), -100.0)
-    head = HeadPose(np.eye(3), np.zeros(3), 0.0, 0.0, 0.0)
-    return Truth(camera, head, look, {"right": eye}, points, np.zeros((68, 3)), np.zeros(68, bool), np.zeros(4))
+    eye = _filled(EyeTruth, pupil=Ellipse(pupil, 0.055 * width, 0.055 * width, 0.0), limbus=limbus)
+    return _filled(Truth, eyes={"right": eye}, landmarks_2d=np.full((68, 2), -100.0),
+                   landmarks_visible=np.zeros(68, bool))
+
+
+def _filled(cls, **known):
+    hints = typing.get_type_hints(cls)
+    return cls(**{name: known[name] if name in known else _nothing(kind) for name, kind in hints.items()})
+
+
+def _nothing(kind):
+    if kind is np.ndarray:
+        return np.zeros(3)
+    return _filled(kind) if hasattr(kind, "__dataclass_fields__") else kind()

@@ -57,7 +57,7 @@ def test_judges_tell_what_differs_and_not_what_does_not(sets, judge):
     noise = torch.randn(sets[1].shape, generator=torch.Generator().manual_seed(1))
     different = two_sample(sets[0], (sets[1] + 0.08 * noise).clamp(0, 1), judge=judge)
     assert same.accuracy < 0.72
-    assert different.accuracy > 0.9
+    assert different.accuracy > 0.85
     assert different.auc > 0.95
     assert 0 < different.se < 0.1
 

@@ -30,8 +30,8 @@ def dots(height=64, width=80, sigma=3.0, centre=(41.37, 30.81), colour=(1.0, 1.0
 def centroid(picture):
     """Return (x, y) of what stands out in (1, 3, H, W), by moments."""
     light = picture[0].mean(0).double()
-    light = (light - light.flatten().quantile(0.5)).clamp(min=0)
-    light = torch.where(light > 0.25 * light.max(), light, 0)
+    light = light - light.flatten().quantile(0.5)
+    light = (light - 0.2 * light.max()).clamp(min=0)  # fades out, so that no pixel jumps in or out
     x, y = torch.arange(light.shape[1]) + 0.5, torch.arange(light.shape[0]) + 0.5
     return float((light.sum(0) * x).sum() / light.sum()), float((light.sum(1) * y).sum() / light.sum())
 

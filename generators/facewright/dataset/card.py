@@ -62,8 +62,10 @@ class Card:
             data["made_with"] = tuple(data["made_with"])
             return Card(**data)
         except FileNotFoundError:
-            raise DatasetError(f"{folder}: is not a Facewright dataset (no {CARD}); give the folder that "
-                               "`facewright generate -o` wrote") from None
+            raise DatasetError(
+                f"{folder}: is not a Facewright dataset (no {CARD}); give the folder that "
+                "`facewright generate -o` wrote"
+            ) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DatasetError(f"{path}: is not a readable dataset card ({error}); restore it or start anew") from None
 

@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from PIL import Image
 
 COLOURS = {
-    "landmarks": "#22d3a5", "hidden": "#ff5d73", "lids": "#ffd166", "limbus": "#4cc9f0", "pupil": "#f72585",
-    "optical": "#ff9f1c", "visual": "#b8f35a", "boxes": "#c9c9ff",
+    "landmarks": "#22d3a5",
+    "hidden": "#ff5d73",
+    "lids": "#ffd166",
+    "limbus": "#4cc9f0",
+    "pupil": "#f72585",
+    "optical": "#ff9f1c",
+    "visual": "#b8f35a",
+    "boxes": "#c9c9ff",
 }
 """Kinds of marks and their colours."""
 _ARROW_MM = 42.0
@@ -35,9 +41,12 @@ def marks(truth: Truth) -> list[Mark]:
     found = [Mark("landmarks", truth.landmarks_2d[seen], "dots"), Mark("hidden", truth.landmarks_2d[~seen], "dots")]
     for eye in truth.eyes.values():
         found += [
-            Mark("lids", eye.lid_upper_2d, "line"), Mark("lids", eye.lid_lower_2d, "line"),
-            Mark("lids", eye.caruncle_2d, "line"), Mark("limbus", eye.limbus.points(), "loop"),
-            Mark("pupil", eye.pupil.points(), "loop"), Mark("boxes", _corners(eye.box), "loop"),
+            Mark("lids", eye.lid_upper_2d, "line"),
+            Mark("lids", eye.lid_lower_2d, "line"),
+            Mark("lids", eye.caruncle_2d, "line"),
+            Mark("limbus", eye.limbus.points(), "loop"),
+            Mark("pupil", eye.pupil.points(), "loop"),
+            Mark("boxes", _corners(eye.box), "loop"),
             Mark("optical", _arrow(truth.camera, eye, eye.optical_axis), "line"),
             Mark("visual", _arrow(truth.camera, eye, eye.visual_axis), "line"),
         ]

@@ -33,15 +33,17 @@ def preview(recipe: Recipe, seed: int, station: Station, output: Path, emit: Emi
     begun = time.monotonic()
     failed = 0
     tiles: list[tuple[np.ndarray, np.ndarray] | None] = []
-    with open_maker(station, recipe.hdri_folder, "none") as (make, _):
+    with open_maker(station, recipe.hdri_folder, "none", emit) as (make, _):
         for number in range(FRAMES):
             drawn = sample(recipe, seed, number * recipe.frames_per_subject)
             scale = min(1, TILE_PX / max(drawn.image.width, drawn.image.height))
-            small = drawn.replace({
-                "image.width": max(16, round(drawn.image.width * scale)),
-                "image.height": max(16, round(drawn.image.height * scale)),
-                "image.samples": min(SAMPLES, drawn.image.samples),
-            })
+            small = drawn.replace(
+                {
+                    "image.width": max(16, round(drawn.image.width * scale)),
+                    "image.height": max(16, round(drawn.image.height * scale)),
+                    "image.samples": min(SAMPLES, drawn.image.samples),
+                }
+            )
             try:
                 frame = make(small, ("seg",))
                 emit({"event": "frame", "index": drawn.index})

@@ -63,8 +63,9 @@ def shard_places(folder: Path) -> dict[int, Places]:
                     if index is not None:
                         found.setdefault(index, {})[member.name] = Place(path, member.offset_data, member.size)
         except (tarfile.TarError, OSError) as error:
-            raise DatasetError(f"{path}: is not a readable shard ({error}); remove it and run the same "
-                               "`facewright generate` again") from None
+            raise DatasetError(
+                f"{path}: is not a readable shard ({error}); remove it and run the same `facewright generate` again"
+            ) from None
     return found
 
 
@@ -107,8 +108,10 @@ class Dataset(Sequence[Frame]):
         """Return the frame of `index`. Raises DatasetError where it is missing or damaged."""
         record = self.record(index)
         names = [name for name in record["layers"] if self.layers is None or name in self.layers]
-        layers = {name: layout.decode_layer(name, self.layer_bytes(index, name, record), self._name(index, name))
-                  for name in names}
+        layers = {
+            name: layout.decode_layer(name, self.layer_bytes(index, name, record), self._name(index, name))
+            for name in names
+        }
         try:
             checks = [Check(**check) for check in record["checks"]]
             truth = Truth.from_data(record["truth"])
@@ -147,8 +150,10 @@ class Dataset(Sequence[Frame]):
 
     def _damaged(self, name: str, why: str) -> DatasetError:
         stem = name.partition(".")[0]
-        return DatasetError(f"{self.folder}: {name} is damaged ({why}); delete {stem}.json and run the same "
-                            "`facewright generate` again to make it anew")
+        return DatasetError(
+            f"{self.folder}: {name} is damaged ({why}); delete {stem}.json and run the same "
+            "`facewright generate` again to make it anew"
+        )
 
 
 def _span(indices: Sequence[int]) -> str:

@@ -63,10 +63,20 @@ def report(folder: Path, output: Path) -> None:
     page = resources.files("facewright.dataset") / "templates" / "report.html"
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     html = environment.from_string(page.read_text(encoding="utf-8")).render(
-        card=dataset.card, tiles=tiles, legend=_legend(shares), facts=_facts(dataset, records),
-        stages=_stages(records), charts=_charts(records, brightness), checks=_checks(records),
-        failures=_failures(folder) + damaged, makers=_makers(dataset), colours=overlay.COLOURS,
-        recipe=json.dumps(dataset.card.recipe, indent=2), shown=len(tiles), total=len(dataset), counted=len(records),
+        card=dataset.card,
+        tiles=tiles,
+        legend=_legend(shares),
+        facts=_facts(dataset, records),
+        stages=_stages(records),
+        charts=_charts(records, brightness),
+        checks=_checks(records),
+        failures=_failures(folder) + damaged,
+        makers=_makers(dataset),
+        colours=overlay.COLOURS,
+        recipe=json.dumps(dataset.card.recipe, indent=2),
+        shown=len(tiles),
+        total=len(dataset),
+        counted=len(records),
         has_refined=any(tile.refined for tile in tiles),
     )
     layout.write_atomic(output, html.encode())
@@ -105,12 +115,17 @@ def _tiles(
             shares += np.bincount(layers["seg"].ravel(), minlength=256) / layers["seg"].size
         brightness.append(float(layers.get("refined", layers["rgb"]).mean() / 255))
         pitch, yaw = (math.degrees(angle) for angle in pitch_yaw(frame.truth.gaze))
-        tiles.append(Tile(
-            index, _jpeg(layers["rgb"]), _jpeg(layers["refined"]) if "refined" in layers else "",
-            *(_label_png(layers[name]) if name in layers else "" for name in ("seg", "seg_anatomical")),
-            overlay.svg(frame.truth), f"gaze {yaw:+.0f}° {pitch:+.0f}°",
-            f"{frame.truth.camera.width} / {frame.truth.camera.height}",
-        ))
+        tiles.append(
+            Tile(
+                index,
+                _jpeg(layers["rgb"]),
+                _jpeg(layers["refined"]) if "refined" in layers else "",
+                *(_label_png(layers[name]) if name in layers else "" for name in ("seg", "seg_anatomical")),
+                overlay.svg(frame.truth),
+                f"gaze {yaw:+.0f}° {pitch:+.0f}°",
+                f"{frame.truth.camera.width} / {frame.truth.camera.height}",
+            )
+        )
     return tiles, shares / max(1, len(tiles)), brightness
 
 
@@ -135,9 +150,17 @@ def _data_uri(image: Any, kind: str, **options: Any) -> str:
 
 
 def _legend(shares: np.ndarray) -> list[dict[str, Any]]:
-    return [{"name": label.name.lower().replace("_", " "), "id": int(label), "doc": DESCRIPTION[label],
-             "colour": "#{:02x}{:02x}{:02x}".format(*PALETTE[label]), "share": 100 * shares[label]}
-            for label in Label if shares[label] > 0]
+    return [
+        {
+            "name": label.name.lower().replace("_", " "),
+            "id": int(label),
+            "doc": DESCRIPTION[label],
+            "colour": "#{:02x}{:02x}{:02x}".format(*PALETTE[label]),
+            "share": 100 * shares[label],
+        }
+        for label in Label
+        if shares[label] > 0
+    ]
 
 
 def _facts(dataset: Dataset, records: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -149,10 +172,14 @@ def _facts(dataset: Dataset, records: list[dict[str, Any]]) -> list[tuple[str, s
     sizes = Counter(f"{r['sample']['image']['width']} × {r['sample']['image']['height']}" for r in records)
     devices = {str(maker.get("device", "?")) for maker in card.made_with}
     return [
-        ("frames", f"{len(dataset):,} of {len(card.wanted):,}"), ("subjects", f"{len(subjects):,}"),
-        ("image", sizes.most_common(1)[0][0] if sizes else "–"), ("device", ", ".join(sorted(devices)) or "–"),
-        ("refiner", Path(card.refine).stem), ("seconds a frame", f"{np.median(seconds):.2f}" if seconds else "–"),
-        ("on disk", f"{size * scale / 1e6:,.0f} MB"), ("seed", str(card.seed)),
+        ("frames", f"{len(dataset):,} of {len(card.wanted):,}"),
+        ("subjects", f"{len(subjects):,}"),
+        ("image", sizes.most_common(1)[0][0] if sizes else "–"),
+        ("device", ", ".join(sorted(devices)) or "–"),
+        ("refiner", Path(card.refine).stem),
+        ("seconds a frame", f"{np.median(seconds):.2f}" if seconds else "–"),
+        ("on disk", f"{size * scale / 1e6:,.0f} MB"),
+        ("seed", str(card.seed)),
     ]
 
 
@@ -162,8 +189,10 @@ def _stages(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for record in records:
         total.update(record["made"]["seconds"])
     whole = sum(total.values()) or 1.0
-    return [{"name": name, "seconds": value / len(records), "share": 100 * value / whole}
-            for name, value in total.most_common()]
+    return [
+        {"name": name, "seconds": value / len(records), "share": 100 * value / whole}
+        for name, value in total.most_common()
+    ]
 
 
 def _checks(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -177,8 +206,17 @@ def _checks(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         worst, index, limit = max(found)
         middle = float(np.median([value for value, *_ in found]))
         share = 100 * worst / limit if limit > 0 else 100.0 * (worst > limit)
-        table.append({"name": name, "limit": limit, "median": middle, "worst": worst, "index": index, "share": share,
-                      "failed": sum(value > limit for value, *_ in found)})
+        table.append(
+            {
+                "name": name,
+                "limit": limit,
+                "median": middle,
+                "worst": worst,
+                "index": index,
+                "share": share,
+                "failed": sum(value > limit for value, *_ in found),
+            }
+        )
     return sorted(table, key=lambda row: -row["share"])
 
 
@@ -192,8 +230,10 @@ def _failures(folder: Path) -> list[dict[str, Any]]:
 
 
 def _makers(dataset: Dataset) -> list[list[tuple[str, str]]]:
-    return [[(key, value if isinstance(value, str) else json.dumps(value)) for key, value in maker.items()]
-            for maker in dataset.card.made_with]
+    return [
+        [(key, value if isinstance(value, str) else json.dumps(value)) for key, value in maker.items()]
+        for maker in dataset.card.made_with
+    ]
 
 
 def _charts(records: list[dict[str, Any]], brightness: list[float]) -> list[Chart]:
@@ -213,17 +253,21 @@ def _charts(records: list[dict[str, Any]], brightness: list[float]) -> list[Char
 
     ancestry = Counter(
         max(("african", "asian", "caucasian"), key=lambda name: record["sample"]["subject"]["head"][name])
-        for record in records)
+        for record in records
+    )
     return [
         scatter("gaze", "visual axes' mean, camera axes", gaze[:, 1], gaze[:, 0]),
         scatter("head pose", "camera axes", head[:, 1], head[:, 0]),
-        histogram("gaze yaw", gaze[:, 1], "°"), histogram("gaze pitch", gaze[:, 0], "°"),
-        histogram("head yaw", head[:, 1], "°"), histogram("head pitch", head[:, 0], "°"),
+        histogram("gaze yaw", gaze[:, 1], "°"),
+        histogram("gaze pitch", gaze[:, 0], "°"),
+        histogram("head yaw", head[:, 1], "°"),
+        histogram("head pitch", head[:, 0], "°"),
         histogram("head roll", [record["truth"]["head"]["roll_deg"] for record in records], "°"),
         histogram("brightness", brightness, "", (0, 1)),
         histogram("age", leaf("subject.head.age_years"), " y", (0, 90)),
         histogram("gender", leaf("subject.head.gender"), "", (0, 1), ("female", "male")),
-        bars("main ancestry", ancestry), bars("hair", Counter(leaf("subject.hair.style"))),
+        bars("main ancestry", ancestry),
+        bars("hair", Counter(leaf("subject.hair.style"))),
         bars("mood", Counter(leaf("expression.mood"))),
         histogram("skin melanin", leaf("subject.skin.melanin"), "", (0, 1), ("light", "dark")),
         histogram("iris melanin", leaf("subject.eye.iris.melanin"), "", (0, 1), ("blue", "near-black")),
@@ -246,7 +290,10 @@ def histogram(
     body = "".join(
         f'<rect x="{n * step + 0.75:.2f}" y="{_H - _H * c / top:.2f}" width="{step - 1.5:.2f}" '
         f'height="{_H * c / top:.2f}" rx="1.5"><title>{low + (high - low) * n / BINS:.3g}–'
-        f"{low + (high - low) * (n + 1) / BINS:.3g}{unit}: {c}</title></rect>" for n, c in enumerate(counts) if c)
+        f"{low + (high - low) * (n + 1) / BINS:.3g}{unit}: {c}</title></rect>"
+        for n, c in enumerate(counts)
+        if c
+    )
     axis = _axis(ends[0] or f"{low:g}{unit}", ends[1] or f"{high:g}{unit}")
     return Chart(title, f"mean {values.mean():.3g}{unit}, sd {values.std():.2g}", _chart(body + axis))
 
@@ -260,7 +307,9 @@ def bars(title: str, counts: Counter[str]) -> Chart:
         f'<text x="0" y="{n * step + step * 0.68:.1f}">{name}</text>'
         f'<rect x="84" y="{n * step + step * 0.16:.1f}" width="{(_W - 118) * count / rows[0][1]:.1f}" '
         f'height="{step * 0.68:.1f}" rx="2"/><text class="value" x="{_W}" y="{n * step + step * 0.68:.1f}">'
-        f"{100 * count / whole:.0f} %</text>" for n, (name, count) in enumerate(rows))
+        f"{100 * count / whole:.0f} %</text>"
+        for n, (name, count) in enumerate(rows)
+    )
     return Chart(title, f"{len(counts)} kinds", _chart(body))
 
 
@@ -271,8 +320,11 @@ def scatter(title: str, note: str, yaw: np.ndarray, pitch: np.ndarray) -> Chart:
     rings = "".join(f'<circle class="ring" cx="{middle}" cy="{reach}" r="{reach * part:.1f}"/>' for part in (0.5, 1))
     cross = f'<path class="ring" d="M{middle} 0V{2 * reach}M{middle - reach} {reach}H{middle + reach}"/>'
     opacity = max(0.15, min(0.8, 40 / len(yaw)))
-    dots = "".join(f'<circle class="dot" opacity="{opacity:.2f}" cx="{middle - reach * y / edge:.1f}" '
-                   f'cy="{reach - reach * p / edge:.1f}" r="2.4"/>' for y, p in zip(yaw, pitch, strict=True))
+    dots = "".join(
+        f'<circle class="dot" opacity="{opacity:.2f}" cx="{middle - reach * y / edge:.1f}" '
+        f'cy="{reach - reach * p / edge:.1f}" r="2.4"/>'
+        for y, p in zip(yaw, pitch, strict=True)
+    )
     scale = f'<text class="value" x="{middle + reach + 30:.0f}" y="{reach + 4}">{edge:g}°</text>'
     return Chart(title, note, _chart(rings + cross + dots + scale))
 
@@ -286,8 +338,10 @@ def _round_span(values: np.ndarray) -> tuple[float, float]:
 
 
 def _axis(left: str, right: str) -> str:
-    return (f'<path class="axis" d="M0 {_H + 1}H{_W}"/><text x="0" y="{_H + 15}">{left}</text>'
-            f'<text class="value" x="{_W}" y="{_H + 15}">{right}</text>')
+    return (
+        f'<path class="axis" d="M0 {_H + 1}H{_W}"/><text x="0" y="{_H + 15}">{left}</text>'
+        f'<text class="value" x="{_W}" y="{_H + 15}">{right}</text>'
+    )
 
 
 def _chart(body: str) -> str:

@@ -105,8 +105,10 @@ class Writer:
     def write(self, frame: Frame) -> None:
         """Write the frame's layers, then its record, and lift its quarantine. Raises FrameError, OutputError."""
         start = time.perf_counter()
-        files = {layout.layer_file(frame.sample.index, name): layout.encode_layer(name, values)
-                 for name, values in frame.layers.items()}
+        files = {
+            layout.layer_file(frame.sample.index, name): layout.encode_layer(name, values)
+            for name, values in frame.layers.items()
+        }
         frame.seconds["encode"] = time.perf_counter() - start
         self.put(frame.sample.index, files, record_of(frame))
 
@@ -160,8 +162,11 @@ class Writer:
         with layout.writing(self.folder / layout.SHARDS):
             (self.folder / layout.SHARDS).mkdir(exist_ok=True)
         for number in sorted({index // size for index in loose}):
-            mine = {index: {**packed.get(index, {}), **loose.get(index, {})}
-                    for index in sorted({*packed, *loose}) if index // size == number}
+            mine = {
+                index: {**packed.get(index, {}), **loose.get(index, {})}
+                for index in sorted({*packed, *loose})
+                if index // size == number
+            }
             _write_shard(self.folder / layout.SHARDS / f"facewright-{number:06d}.tar", mine)
             for index in mine:
                 for place in loose.get(index, {}).values():

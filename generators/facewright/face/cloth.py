@@ -20,16 +20,13 @@ NECKLINE = {"crew": -143.0, "v_neck": -146.0, "high": -124.0}
 
 
 @cache
-def _pattern(style: str) -> tuple[Array, Array, list[Subdivision], Array]:
-    """Return used basis vertices, cloth quads over them plus hem, subdivisions, and (rim, inner) index pairs."""
+def _pattern(style: str) -> tuple[Array, Array, list[Subdivision], Array, Array]:
+    """Return used basis vertices, cloth quads over them, subdivisions (with hem), rim vertices and their drop in mm."""
     basis = head_basis()
     rest = basis.template - basis.origin
     x, y, z = rest[basis.faces].mean(axis=1).T
-    line = NECKLINE[style] + 0.3 * (-60 - z)
-    if style == "v_neck":
-        line = line - 55 * np.clip(1 - np.abs(x) / 42, 0, 1) * (z > -60)
     parts = [basis.part_names.index(name) for name in ("neck", "torso")]
-    quads = basis.faces[(y < line) & np.isin(basis.part, parts)]
+    quads = basis.faces[(y < _neckline(style, x, z)) & np.isin(basis.part, parts)]
     used, quads = np.unique(quads, return_inverse=True)
     quads = quads.reshape(-1, 4)
     ends = np.stack([quads, np.roll(quads, -1, axis=1)], axis=2).reshape(-1, 2)
@@ -47,15 +44,26 @@ def _pattern(style: str) -> tuple[Array, Array, list[Subdivision], Array]:
         steps.append(Subdivision(faces, count))
         count += len(steps[-1].edges) + len(faces)
         faces = steps[-1].faces
-    return used, quads, steps, rim
+    x, y, z = rest[used[rim]].T
+    drop = np.clip(_neckline(style, x, z) - y, -14, 14)
+    return used, quads, steps, rim, drop
+
+
+def _neckline(style: str, x: Array, z: Array) -> Array:
+    """Return the height of the neckline at template x, z: higher at the nape, a V dips in front."""
+    line = NECKLINE[style] + 0.3 * (-60 - z)
+    if style == "v_neck":
+        line = line - 55 * np.clip(1 - np.abs(x) / 42, 0, 1) * np.clip((z + 75) / 20, 0, 1)
+    return line
 
 
 def shirt(wear: Wear, body: Array, follow: Array) -> Mesh:
     """Return the shirt over resting-topology vertices `body` (V, 3) head mm; `follow` (V,) is their head share."""
-    used, quads, steps, rim = _pattern(wear.shirt)
+    used, quads, steps, rim, drop = _pattern(wear.shirt)
     skin = body[used]
     normals = vertex_normals(skin, quads)
     outer = skin + OFFSET_MM * normals
+    outer[rim, 1] += drop
     hem = outer[rim] - (HEM_MM + 1.0) * normals[rim] - np.array([0, 2.0, 0])
     vertices = np.concatenate([outer, hem])
     share = np.concatenate([follow[used], follow[used][rim]])

@@ -129,7 +129,11 @@ def grow(hair: Hair, roots: Array, normals: Array, skull: SkullMap, seed: tuple[
         points.append(here)
         heading = points[-1] - points[-2]
         heading = heading / np.maximum(np.linalg.norm(heading, axis=1, keepdims=True), 1e-6)
-        heading = heading + np.array([0, -1.0, 0]) * style.gravity * 0.5 + 0.12 * wander
+        # hair on top runs along the skull and only falls once it has reached the side or the back.
+        free = np.clip(np.maximum((np.abs(here[:, 0]) - 48) / 22, (-here[:, 2] - 95) / 40), 0, 1)[:, None]
+        heading = heading + np.array([0, -1.0, 0]) * style.gravity * (0.1 + 1.3 * free) + 0.10 * wander
+        heading[:, 0] += style.gravity * 0.9 * (1 - free[:, 0]) * away
+        heading[:, 2] -= style.gravity * 0.55 * (1 - free[:, 0]) * np.clip((here[:, 2] + 60) / 60, 0, 1)
         heading /= np.linalg.norm(heading, axis=1, keepdims=True)
     line = np.stack(points, axis=1)
     line = _curl(line, hair.curl, length, u[5])
@@ -139,7 +143,7 @@ def grow(hair: Hair, roots: Array, normals: Array, skull: SkullMap, seed: tuple[
                    np.where(grey, 1.0, 0.0) + 0.999 * u[3])
 
 
-BROW_LINE = np.array([[14, 17.5], [22, 23.0], [31, 26.5], [41, 26.0], [52, 19.0]])
+BROW_LINE = np.array([[13, 14.0], [21, 17.5], [31, 20.5], [41, 20.0], [52, 14.0]])
 """Middle of the brow on the template: x outward and y in mm from the eyes' middle, medial to lateral."""
 
 
@@ -151,9 +155,9 @@ def brows(hair: Hair, rest: Array, surface: Array, normals: Array, side: str, se
     along = u[0]
     knots = np.linspace(0, 1, len(BROW_LINE))
     x = np.interp(along, knots, BROW_LINE[:, 0])
-    height = np.interp(along, [0, 0.15, 0.6, 1], [4.2, 5.2, 4.2, 1.4]) * hair.brow_width * (0.8 + 0.35 * gender)
+    height = np.interp(along, [0, 0.15, 0.6, 1], [4.6, 6.2, 5.2, 1.6]) * hair.brow_width * (0.8 + 0.35 * gender)
     y = np.interp(along, knots, BROW_LINE[:, 1]) + (u[1] + u[2] - 1) * height
-    front = np.nonzero((rest[:, 2] > -45) & (np.abs(rest[:, 1] - 20) < 30) & (rest[:, 0] * sign > 5)
+    front = np.nonzero((rest[:, 2] > -45) & (np.abs(rest[:, 1] - 16) < 30) & (rest[:, 0] * sign > 5)
                        & (normals[:, 2] > 0.1))[0]
     root, normal = _on_surface(np.stack([sign * x, y], axis=1), rest[front, :2], surface[front], normals[front])
     slope = np.stack([np.gradient(BROW_LINE[:, 0]), np.gradient(BROW_LINE[:, 1])], axis=1)

@@ -20,7 +20,7 @@ Array = np.ndarray
 
 JAW_Y = (2, -14, -31, -48, -63, -78, -92, -104)
 """Heights of jaw points 0-7 (and 16-9); point 8 is the chin."""
-BROW_XY = ((52, 20), (43, 28), (33, 30.5), (23, 27.5), (13, 21))
+BROW_XY = ((52, 15), (43, 22.5), (33, 24.5), (23, 22), (13, 18))
 """Right brow 17-21, lateral to medial, as |x|, y; the upper edge of the hair."""
 BRIDGE_Y = (0, -11, -22)
 BASE_XY = ((13.5, -42.5), (6.5, -45.5))

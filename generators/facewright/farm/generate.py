@@ -63,8 +63,14 @@ def generate(order: Order, folder: Path, station: Station, workers: int, emit: E
             ledger({"event": "warning", "message": f"{len(state.pending)} frames are claimed by other workers"})
         if order.tar:
             writer.pack()
-        emit({"event": "done", "made": ledger.counts["frame"], "failed": len(state.failed),
-              "seconds": round(time.monotonic() - start, 1)})
+        emit(
+            {
+                "event": "done",
+                "made": ledger.counts["frame"],
+                "failed": len(state.failed),
+                "seconds": round(time.monotonic() - start, 1),
+            }
+        )
         return len(state.failed) + len(state.pending)
 
 
@@ -85,8 +91,13 @@ class _Ledger:
         self.counts: Counter[str] = Counter()
         self.makers: list[dict[str, Any]] = []
         self.checks: dict[str, float] = {}
+        self.warned: set[str] = set()
 
     def __call__(self, event: Event) -> None:
+        if event["event"] == "warning":
+            if event["message"] in self.warned:
+                return  # every worker has the same complaint
+            self.warned.add(event["message"])
         self.counts[event["event"]] += 1
         if event["event"] == "worker" and event["about"] not in self.makers:
             self.makers.append(event["about"])
@@ -98,4 +109,3 @@ class _Ledger:
         for about in self.makers:
             card = card.with_maker(about)
         return dataclasses.replace(card, checks={**card.checks, **self.checks})
-

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,9 +44,8 @@ def run(writer: Writer, recipe: Recipe, indices: Sequence[int], station: Station
     for thread in threads:
         thread.start()
     try:
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.2)  # short, so that Ctrl-C is heard on every system
+        while crew.busy:  # not join(): a join that Ctrl-C interrupts takes the thread for dead
+            time.sleep(0.05)
     finally:
         crew.stop()
         for thread in threads:
@@ -75,6 +75,7 @@ class _Crew:
         self.lock = threading.Lock()
         self.fatal: UserError | None = None
         self.stopped = False
+        self.busy = workers
         self.processes: dict[int, _Process] = {}
 
     def emit(self, event: dict[str, Any]) -> None:
@@ -104,6 +105,8 @@ class _Crew:
             process = self.processes.pop(number, None)
             if process:
                 process.close()
+            with self.lock:
+                self.busy -= 1
 
     def _take(self) -> list[int] | None:
         with self.lock:
@@ -158,12 +161,22 @@ class _Process:
         self.frames = 0
         command = worker_command(["worker", str(folder), "--feed", *station.to_args()])
         with layout.writing(self.log), self.log.open("ab") as log:
-            self.popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-                                          encoding="utf-8", start_new_session=os.name == "posix")
+            self.popen = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
+                start_new_session=os.name == "posix",
+            )
 
     def wait_until_ready(self, emit: Emit) -> bool:
         """Return whether the worker has opened its renderer. Raises UserError where it says why it cannot."""
-        return self._wait_for("worker", emit) is not None
+        event = self._wait_for(("worker",), emit)
+        if event:
+            emit(event)
+        return event is not None
 
     def render(self, index: int, emit: Emit) -> dict[str, Any] | None:
         """Return the event of the rendered `index`, None if the worker died."""
@@ -176,18 +189,17 @@ class _Process:
             return None
         return self._wait_for(("frame", "quarantine", "skip"), emit)
 
-    def _wait_for(self, kinds: str | tuple[str, ...], emit: Emit) -> dict[str, Any] | None:
+    def _wait_for(self, kinds: tuple[str, ...], emit: Emit) -> dict[str, Any] | None:
         assert self.popen.stdout
         for line in self.popen.stdout:
+            if not line.startswith('{"event"'):
+                continue  # Blender's banner, printed before we take stdout away from it
             event = json.loads(line)
             if event["event"] == "fatal":
                 raise UserError(event["error"])
-            if event["event"] == "worker":
-                emit(event)
             if event["event"] in kinds:
                 return event
-            if event["event"] != "worker":
-                emit(event)
+            emit(event)
         return None
 
     def close(self) -> None:

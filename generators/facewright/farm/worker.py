@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
 import os
 import platform
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ import numpy as np
 import facewright
 from facewright.dataset.layout import RECIPE
 from facewright.dataset.writer import Writer
-from facewright.errors import CheckError, MissingPackage, UserError
+from facewright.errors import CheckError, UserError
 from facewright.farm.plan import plan
 from facewright.progress import Emit
 from facewright.recipe import Recipe
@@ -51,21 +51,14 @@ class Station:
         return args + (["--refiner-python", self.refiner_python] if self.refiner_python else [])
 
     def open_renderer(self, hdri_folder: Path | None) -> Renderer:
-        """Return the renderer, not yet entered. Raises MissingPackage where Blender is missing."""
+        """Return the renderer, not yet entered. Raises UserError where Blender is missing or too old."""
         if self.renderer == "mock":
             from facewright.mock import MockRenderer
 
             return MockRenderer()
-        try:
-            scene = importlib.import_module("facewright.scene")
-        except ModuleNotFoundError as error:
-            if error.name != "bpy":
-                raise
-            raise MissingPackage(
-                "Blender was not found in this Python; run `python -m pip install bpy` (Python 3.11 or 3.13), or run "
-                "inside Blender: `blender --background --python generate.py -- generate ...`"
-            ) from None
-        return scene.CyclesRenderer(device=self.device, hdri_folder=hdri_folder, threads=self.threads or None)
+        from facewright.scene import CyclesRenderer
+
+        return CyclesRenderer(device=self.device, hdri_folder=hdri_folder, threads=self.threads or None)
 
 
 def versions() -> dict[str, str]:
@@ -75,16 +68,21 @@ def versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def open_maker(
-    station: Station, hdri_folder: Path | None, refine: str
+    station: Station, hdri_folder: Path | None, refine: str, emit: Emit
 ) -> Iterator[tuple[Callable[[Sample, tuple[str, ...]], Frame], dict[str, Any]]]:
     """Yield `make(sample, outputs) -> Frame`, which renders, checks and refines, and what it is made of.
 
-    `make` raises CheckError where a truth check fails; its errors carry the frame so far as `frame`.
+    The renderer's warnings become events. `make` raises CheckError where a truth check fails; its errors carry the
+    frame so far as `frame`.
     """
     from facewright.check import check_frame
 
     with contextlib.ExitStack() as stack:
-        renderer = stack.enter_context(station.open_renderer(hdri_folder))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            renderer = stack.enter_context(station.open_renderer(hdri_folder))
+        for warning in caught:
+            emit({"event": "warning", "message": str(warning.message)})
         about = {**versions(), **renderer.about}
         refiner = None
         if refine != "none":
@@ -129,7 +127,7 @@ def work(folder: Path, station: Station, emit: Emit, feed: Iterable[int] | None 
     recipe = Recipe.load(folder / RECIPE)
     indices = plan(writer, writer.card.wanted).pending if feed is None else feed
     good = True
-    with open_maker(station, recipe.hdri_folder, writer.card.refine) as (make, about):
+    with open_maker(station, recipe.hdri_folder, writer.card.refine, emit) as (make, about):
         emit({"event": "worker", "about": about})
         for index in indices:
             if not writer.claim(index):
@@ -156,11 +154,20 @@ def _attempt(writer: Writer, recipe: Recipe, index: int, make: Callable[..., Fra
     except Exception as error:  # whatever one frame does, the run goes on
         text = str(error) if isinstance(error, CheckError) else traceback.format_exc()
         writer.quarantine(index, text, drawn.to_data(), getattr(error, "frame", None))
-        return {"event": "quarantine", "index": index, "error": str(error) or type(error).__name__,
-                "memory_mb": memory_mb()}
-    return {"event": "frame", "index": index, "seconds": round(time.perf_counter() - start, 3),
-            "stages": {name: round(value, 3) for name, value in frame.seconds.items()},
-            "checks": {check.name: check.limit for check in frame.checks}, "memory_mb": memory_mb()}
+        return {
+            "event": "quarantine",
+            "index": index,
+            "error": str(error) or type(error).__name__,
+            "memory_mb": memory_mb(),
+        }
+    return {
+        "event": "frame",
+        "index": index,
+        "seconds": round(time.perf_counter() - start, 3),
+        "stages": {name: round(value, 3) for name, value in frame.seconds.items()},
+        "checks": {check.name: check.limit for check in frame.checks},
+        "memory_mb": memory_mb(),
+    }
 
 
 def memory_mb() -> int:

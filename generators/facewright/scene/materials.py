@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from facewright.eye.parameters import AQUEOUS_INDEX, CORNEA_INDEX
-from facewright.face.skin import GREY_HAIR, absorption, hair_colour, mean_albedo
+from facewright.face.skin import GREY_HAIR, hair_colour
 from facewright.sample import Sample
 from facewright.scene.nodes import Graph, Socket
 
@@ -17,57 +17,21 @@ Material = Callable[[Graph, Sample, dict[str, Any]], Socket]
 
 
 def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
-    """Pigments over regions, pores and fine lines in texture space, subsurface scattering."""
+    """Painted pigments (face/skin.py), pores and fine lines in texture space, subsurface scattering."""
     p = sample.subject.skin
-    nir = sample.image.spectrum == "nir"
     rest = g.attribute("rest").outputs["Vector"]
-    lip, blood, under = g.split(g.attribute("region_a").outputs["Vector"])
-    margin, scalp, ear = g.split(g.attribute("region_b").outputs["Vector"])
-    t = p.texture
-    broad = g.noise(rest, 0.03, 3, t)
-    patch = g.noise(rest, 0.16, 4, t + 40)
-    speck = g.noise(rest, 0.9, 3, t + 80)
-    mottle = g.math("SUBTRACT", g.math("ADD", g.math("MULTIPLY", patch, 0.7), g.math("MULTIPLY", speck, 0.5)), 0.6)
-    if nir:
-        grey = mean_albedo(p, "nir")[0]
-        colour = g.math("MULTIPLY", grey, g.math("ADD", 1.0, g.math("MULTIPLY", mottle, 0.16 * p.mottling)))
-        colour = g.math("MULTIPLY", colour, g.math("SUBTRACT", 1.0, g.math("MULTIPLY", lip, 0.12)))
-        base = g.join(colour, colour, colour)
-    else:
-        at_rest, per_blood = absorption(p)
-        amount = g.math("MULTIPLY", mottle, 0.9 * p.mottling)
-        amount = g.math("ADD", amount, g.math("MULTIPLY", blood, 0.75))
-        amount = g.math("ADD", amount, g.math("MULTIPLY", lip, 1.9))
-        amount = g.math("ADD", amount, g.math("MULTIPLY", margin, 1.3))
-        amount = g.math("ADD", amount, g.math("MULTIPLY", ear, 0.45))
-        amount = g.math("ADD", amount, g.math("MULTIPLY", under, 0.35 + 0.45 * p.dark_circles))
-        log_colour = g.vector("ADD", tuple(at_rest), g.vector("SCALE", tuple(per_blood), amount))
-        melanin = g.math("MULTIPLY", g.math("SUBTRACT", broad, 0.5), 0.35 * p.mottling * (0.25 + p.melanin))
-        melanin = g.math("ADD", melanin, g.math("MULTIPLY", under, 0.16 * p.dark_circles))
-        melanin = g.math("ADD", melanin, g.math("MULTIPLY", lip, 0.10 + 0.15 * p.melanin))
-        if p.freckles > 0.02:
-            spots = g.ramp(g.voronoi(rest, 0.42), 0.34, 0.12)
-            where = g.ramp(g.noise(rest, 0.07, 2, t + 120), 0.62 - 0.3 * p.freckles, 0.75)
-            melanin = g.math("ADD", melanin, g.math("MULTIPLY", g.math("MULTIPLY", spots, where), 0.32 * p.freckles))
-        log_colour = g.vector("ADD", log_colour, g.vector("SCALE", (-1.25, -2.15, -3.05), melanin))
-        channels = [g.math("EXPONENT", channel) for channel in g.split(log_colour)]
-        base = g.join(*channels)
-    pores = g.ramp(g.voronoi(rest, 1.5), 0.0, 0.42)
-    grain = g.noise(rest, 2.6, 3, t + 7)
-    x, y, z = g.split(rest)
-    lines = g.noise(g.join(g.math("MULTIPLY", x, 0.35), y, g.math("MULTIPLY", z, 0.35)), 0.75, 3, t + 13)
-    cross = g.noise(g.join(x, g.math("MULTIPLY", y, 0.4), z), 0.8, 2, t + 17)
-    relief = g.math("ADD", g.math("MULTIPLY", pores, 0.35 * p.pores), g.math("MULTIPLY", grain, 0.35))
-    relief = g.math("ADD", relief, g.math("MULTIPLY", g.math("ADD", lines, g.math("MULTIPLY", cross, 0.5)),
-                                          0.35 + 1.9 * p.wrinkles))
+    lip, margin, _ = g.split(g.attribute("region").outputs["Vector"])
+    grain = g.noise(rest, 1.9, 2, p.texture + 7, roughness=0.65)
+    pores = g.ramp(g.voronoi(rest, 1.35), 0.0, 0.38)
+    relief = g.math("ADD", g.math("MULTIPLY", pores, 0.5 * p.pores), grain)
     soft = g.math("SUBTRACT", 1.0, g.math("MULTIPLY", margin, 0.9), clamp=True)
-    normal = g.bump(g.math("MULTIPLY", relief, soft), 0.00011 + 0.00016 * p.wrinkles, 0.8)
-    rough = 0.56 - 0.2 * p.oiliness
-    roughness = g.math("SUBTRACT", g.math("ADD", rough, g.math("MULTIPLY", grain, 0.12)),
-                       g.math("ADD", g.math("MULTIPLY", margin, 0.34), g.math("MULTIPLY", lip, 0.12)), clamp=True)
-    return principled(g, base, roughness=roughness, normal=normal, specular=g.math("ADD", 0.42, g.math(
-        "MULTIPLY", margin, 0.3)), subsurface=0.75 if sample.scene == "eye" else 0.45, radius_mm=(1.1, 0.42, 0.22)
-        if not nir else (1.6, 1.6, 1.6))
+    normal = g.bump(g.math("MULTIPLY", relief, soft), 0.00022 + 0.0002 * p.wrinkles, 0.9)
+    roughness = g.math("SUBTRACT", 0.58 - 0.2 * p.oiliness, g.math(
+        "ADD", g.math("MULTIPLY", margin, 0.3), g.math("MULTIPLY", lip, 0.1)), clamp=True)
+    radius = (1.6, 1.6, 1.6) if sample.image.spectrum == "nir" else (1.1, 0.42, 0.22)
+    return principled(g, g.attribute("albedo").outputs["Color"], roughness=roughness, normal=normal,
+                      specular=g.math("ADD", 0.42, g.math("MULTIPLY", margin, 0.3)),
+                      subsurface=0.7 if sample.scene == "eye" else 0.45, radius_mm=radius)
 
 
 def principled(g: Graph, base: Any, *, roughness: Any, normal: Any = None, specular: Any = 0.5, subsurface: float = 0.0,

@@ -24,6 +24,7 @@ from facewright.scene import compat, passes, upload
 from facewright.scene.materials import MATERIALS
 from facewright.scene.nodes import Graph
 from facewright.scene.world import camera_object, lamps, world_light
+from facewright.truth import Truth
 
 Array = np.ndarray
 
@@ -85,10 +86,10 @@ class CyclesRenderer:
         clock.lap("build")
         beauty = self._render(scene, "beauty")
         clock.lap("beauty")
-        layers = self._label_layers(scene, groups, outputs)
+        layers = self._label_layers(scene, groups, outputs, truth)
         clock.lap("labels")
         linear = np.stack([beauty[f"{DEFAULT_VIEW_LAYER}.Combined.{c}"] for c in "RGB"], axis=-1).astype(np.float32)
-        linear *= exposure(linear, sample)
+        linear *= exposure(linear, sample, truth.face_box)
         layers["rgb"] = encode_srgb(linear)
         if "linear" in outputs:
             layers["linear"] = linear
@@ -143,7 +144,9 @@ class CyclesRenderer:
         render.engine = "CYCLES"
         cycles.device = "CPU" if self.about.get("device", "CPU") == "CPU" else "GPU"
         cycles.samples = sample.image.samples * (1 if self._denoiser or not sample.image.denoise else NO_DENOISER_FACTOR)
-        cycles.use_adaptive_sampling = False
+        cycles.use_adaptive_sampling = True
+        cycles.adaptive_threshold = 0.04
+        cycles.adaptive_min_samples = 8
         cycles.use_denoising = sample.image.denoise and self._denoiser
         if cycles.use_denoising:
             cycles.denoiser = "OPENIMAGEDENOISE"
@@ -175,7 +178,8 @@ class CyclesRenderer:
         return {"iris": upload.float_image(bpy, "iris", albedo), "iris_height": upload.float_image(bpy, "relief", height),
                 "sclera": upload.float_image(bpy, "sclera", white)}
 
-    def _label_layers(self, scene: Any, groups: dict[str, list[Any]], outputs: tuple[str, ...]) -> dict[str, Array]:
+    def _label_layers(self, scene: Any, groups: dict[str, list[Any]], outputs: tuple[str, ...],
+                      truth: Truth) -> dict[str, Array]:
         bpy, layers = self.bpy, {}
         ids = passes.label_material(bpy)
         camera = [scene.camera]
@@ -193,6 +197,8 @@ class CyclesRenderer:
             found = self._render(cover, "coverage")
             share = np.stack([found[f"{DEFAULT_VIEW_LAYER}.Combined.{c}"] for c in "RGB"], axis=-1)
             layers["coverage"] = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+            if "seg" in layers:
+                layers["seg"] = labels.with_strands(layers["seg"], layers["coverage"], truth)
         if "seg_anatomical" in wanted:
             bare = passes.label_scene(bpy, "anatomical", scene, groups["eyes"] + camera, ids, 1, False)
             layers["seg_anatomical"] = passes.class_ids(self._render(bare, "anatomical"), DEFAULT_VIEW_LAYER)
@@ -248,20 +254,25 @@ class CyclesRenderer:
         return "CPU"
 
 
-def exposure(linear: Array, sample: Sample) -> float:
+def exposure(linear: Array, sample: Sample, face_box: Array) -> float:
     """Return the gain that brings the picture to its automatic exposure plus `image.exposure_ev`.
 
-    The camera meters the log-mean luminance; darker skin is metered darker, as an incident meter would, by the square
-    root of its albedo.
+    The camera meters log-mean luminance, three quarters inside the face box [x0, y0, x1, y1] and one quarter over
+    the picture; darker skin is metered darker, as an incident meter would, by the square root of its albedo.
     """
-    luminance = linear @ LUMINANCE.astype(np.float32)
-    lit = luminance[luminance > 1e-6]
-    if not lit.size:
-        return 1.0
-    metered = float(np.exp(np.log(np.clip(lit, 1e-4, None)).mean()))
+    height, width = linear.shape[:2]
+    x0, x1 = np.clip(face_box[[0, 2]], 0, width).astype(int)
+    y0, y1 = np.clip(face_box[[1, 3]], 0, height).astype(int)
+    inside = linear[y0:y1, x0:x1] if x1 - x0 > 4 and y1 - y0 > 4 else linear
+    metered = _log_mean(inside) ** 0.75 * _log_mean(linear) ** 0.25
     albedo = float(mean_albedo(sample.subject.skin, sample.image.spectrum) @ LUMINANCE)
     key = 0.20 * math.sqrt(albedo / 0.35)
     return min(1e4, key / metered) * 2.0**sample.image.exposure_ev
+
+
+def _log_mean(linear: Array) -> float:
+    luminance = np.clip(linear @ LUMINANCE.astype(np.float32), 1e-4, 20.0)
+    return float(np.exp(np.log(luminance).mean()))
 
 
 def encode_srgb(linear: Array) -> Array:

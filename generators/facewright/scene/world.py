@@ -44,7 +44,7 @@ def camera_object(bpy: Any, camera: CameraTruth, collection: Any) -> Any:
     matrix = np.eye(4)
     matrix[:3, :3] = camera.rotation.T @ CAMERA_FROM_BLENDER
     matrix[:3, 3] = -camera.rotation.T @ camera.translation_mm * METRES
-    thing.matrix_world = matrix.T.tolist()
+    thing.matrix_world = matrix.T.tolist()  # RNA takes columns
     collection.objects.link(thing)
     return thing
 
@@ -125,7 +125,7 @@ def _lamp(bpy: Any, data: Any, position: Array, axis: Array, collection: Any) ->
     matrix = np.eye(4)
     matrix[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
     matrix[:3, 3] = position * METRES
-    thing.matrix_world = matrix.tolist()
+    thing.matrix_world = matrix.T.tolist()  # RNA takes columns
     collection.objects.link(thing)
 
 
