@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from facewright.dataset import exr
@@ -97,6 +97,7 @@ def test_a_missing_file_is_refused(tmp_path):
         exr.read(tmp_path / "none.exr")
 
 
+@example(at=380, value=128)  # an offset beyond every address
 @given(at=st.integers(0, 400), value=st.integers(0, 255))
 @settings(max_examples=300, deadline=None)
 def test_a_flipped_byte_gives_a_picture_or_a_dataset_error(at, value):

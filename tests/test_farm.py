@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -33,8 +34,8 @@ def labels(folder):
 
 def make(folder, count=5, workers=1, **order):
     events = []
-    lacking = generate(Order(RECIPE, seed=5, count=count, **order), folder, MOCK, workers, events.append)
-    return lacking, events
+    failed = generate(Order(RECIPE, seed=5, count=count, **order), folder, MOCK, workers, events.append)
+    return failed, events
 
 
 @pytest.fixture(scope="module")
@@ -82,50 +83,30 @@ def test_labels_are_byte_equal_on_any_worker_count(tmp_path, reference, workers)
 def test_indices_in_any_portions_are_the_same_dataset(tmp_path, reference):
     make(tmp_path, start=3, count=2, tar=True)
     make(tmp_path, count=2)
-    lacking, events = make(tmp_path, tar=True)
-    assert lacking == 0
+    failed, events = make(tmp_path, tar=True)
+    assert failed == 0
     assert events[0] == {"event": "start", "total": 5, "done": 4, "folder": str(tmp_path)}
     assert labels(tmp_path) == reference
     assert make(tmp_path)[1][-1]["made"] == 0
 
 
-@pytest.mark.parametrize("records", [0, 1, 3])
-def test_a_killed_run_continues_to_the_same_dataset(tmp_path, reference, records):
-    """Coordinator and workers are killed once `records` records exist."""
+@pytest.mark.parametrize("orphans", [False, True], ids=["workers die too", "workers live on"])
+@pytest.mark.parametrize("records", [0, 2])
+def test_a_killed_run_continues_to_the_same_dataset(tmp_path, reference, records, orphans):
+    """The coordinator, or all processes, are killed once `records` records exist; the same command runs at once."""
     code = "from facewright.__main__ import run; run()"
-    command = [
-        sys.executable,
-        "-c",
-        code,
-        "generate",
-        "face",
-        "-o",
-        str(tmp_path / "d"),
-        "--count",
-        "5",
-        "--seed",
-        "5",
-        "--set",
-        "image.width=48",
-        "--set",
-        "image.height=48",
-        "--workers",
-        "2",
-        "--renderer",
-        "mock",
-    ]
-    run = subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 30
+    words = f"generate face -o {tmp_path / 'd'} --count 5 --seed 5 --workers 2 --renderer mock"
+    size = ["--set", "image.width=48", "--set", "image.height=48"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.Popen([sys.executable, "-c", code, *words.split(), *size], env=env, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
     while len(list((tmp_path / "d").glob("frames/*.json"))) < records and time.monotonic() < deadline:
         time.sleep(0.005)
-    children = [int(pid) for pid in _children(run.pid)]
-    for pid in (run.pid, *children):
+    for pid in [run.pid] if orphans else [run.pid, *_children(run.pid)]:
         os.kill(pid, signal.SIGKILL)
     run.wait()
-    lacking, events = make(tmp_path / "d")
-    assert lacking == 0
+    failed, events = make(tmp_path / "d")
+    assert failed == 0
     assert events[0]["done"] >= records
     assert labels(tmp_path / "d") == reference
     assert not list((tmp_path / "d").glob("**/*.tmp"))
@@ -133,11 +114,8 @@ def test_a_killed_run_continues_to_the_same_dataset(tmp_path, reference, records
 
 
 def _children(pid):
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as file:  # noqa: PTH123
-            return file.read().split()
-    except OSError:
-        return []
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in lists for child in path.read_text().split()]
 
 
 def test_workers_outlive_a_killed_coordinator_by_one_frame(tmp_path):
@@ -152,8 +130,8 @@ def test_workers_outlive_a_killed_coordinator_by_one_frame(tmp_path):
 
 def test_a_frame_that_fails_is_set_apart_and_tried_once_more(tmp_path, spoilt, reference):
     spoilt(BREAK.format(what="raise RuntimeError('no lamp in this scene')"))
-    lacking, events = make(tmp_path, workers=2)
-    assert lacking == 1
+    failed, events = make(tmp_path, workers=2)
+    assert failed == 1
     failures = [event for event in events if event["event"] == "quarantine"]
     assert [event["index"] for event in failures] == [3, 3]
     assert failures[0]["error"] == "no lamp in this scene"
@@ -173,8 +151,8 @@ def test_a_quarantined_frame_is_made_by_a_later_run(tmp_path, spoilt, reference,
 
 def test_a_frame_that_kills_two_workers_is_set_apart_and_the_run_goes_on(tmp_path, spoilt):
     spoilt(BREAK.format(what="os.kill(os.getpid(), 11)"))
-    lacking, events = make(tmp_path)
-    assert lacking == 1
+    failed, events = make(tmp_path)
+    assert failed == 1
     assert sorted(labels(tmp_path)) == [0, 1, 2, 4]
     assert "frame 3 killed 2 workers (signal 11)" in (tmp_path / "quarantine/000003/error.txt").read_text()
     warning = next(event["message"] for event in events if event["event"] == "warning")

@@ -144,7 +144,8 @@ def _depth(frame: Frame) -> list[Check]:
         checks.append(Check("labelled pixels without depth (count)", float(np.count_nonzero(solid & (depth == 0))), 0.0))
     # fleshy landmarks on a slope against the view change depth within a pixel; the bridge and lips do not
     chosen = np.array([28, 29, 30, 33, 51, 57])
-    chosen = chosen[truth.landmarks_visible[chosen]]
+    inside = ((truth.landmarks_2d >= 0) & (truth.landmarks_2d < depth.shape[::-1])).all(axis=1)
+    chosen = chosen[truth.landmarks_visible[chosen] & inside[chosen]]
     if len(chosen):
         column, row = np.floor(truth.landmarks_2d[chosen]).astype(int).T
         error = np.abs(depth[row, column] - truth.landmarks_3d_mm[chosen, 2])

@@ -190,8 +190,8 @@ def _generate(args: argparse.Namespace) -> int:
         return DONE
     args.resume = f"stopped; run the same command again to continue in {args.output}"
     with watch(f"rendering {recipe.name}:", json_events=args.json_events) as emit:
-        lacking = generate(order, args.output, _share_threads(station_of(args), args.workers), args.workers, emit)
-    return SOME_FAILED if lacking else DONE
+        failed = generate(order, args.output, _share_threads(station_of(args), args.workers), args.workers, emit)
+    return SOME_FAILED if failed else DONE
 
 
 def _preview(args: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ from facewright.face.cloth import shirt
 from facewright.face.expression import arkit_weights
 from facewright.face.landmarks import ibug68
 from facewright.face.skin import paint
-from facewright.face.topology import Masks, Topology, masks, topology
+from facewright.face.topology import LEVEL, Masks, Topology, masks, topology
 from facewright.geometry.camera import WORLD_FROM_HEAD
 from facewright.geometry.mesh import Mesh, vertex_normals
 from facewright.geometry.rotations import between, head_rotation
@@ -40,12 +40,16 @@ GAZE_LIMIT_DEG = (46.0, 34.0)
 
 @dataclass(frozen=True)
 class PosedEye:
-    """One eye in world mm: `rotation` (3, 3) eye -> world. Lid lines (n, 3) run medial to lateral."""
+    """One eye in world mm: `rotation` (3, 3) eye -> world. Lid lines (n, 3) run medial to lateral.
+
+    `meshes` are in eye axes; `adnexa` (caruncle, tear meniscus) in head mm.
+    """
 
     globe: Globe
     centre: Array
     rotation: Array
     meshes: list[Mesh]
+    adnexa: list[Mesh]
     lid_upper: Array
     lid_lower: Array
     caruncle: Array
@@ -55,12 +59,17 @@ class PosedEye:
 
 @dataclass(frozen=True)
 class Figure:
-    """Everything that is in front of the camera. `eyes[side].meshes` are in eye axes, all else in world mm."""
+    """Where everything is; `surfaces` and `strands` grow skin, cloth and hair on it.
+
+    `head` (V, 3) is the subdivided head in head mm, before `turn` (3, 3) poses it; `basis_vertices` the same before
+    subdivision. Everything else is in world mm.
+    """
 
     sample: Sample
     camera: CameraTruth
-    meshes: list[Mesh]
-    strands: list[Strands]
+    turn: Array
+    basis_vertices: Array
+    head: Array
     eyes: dict[str, PosedEye]
     landmarks: Array
     face_points: Array
@@ -106,31 +115,50 @@ def build_figure(sample: Sample) -> Figure:
     turn = head_rotation(*(math.radians(a) for a in (pose.head_yaw_deg, pose.head_pitch_deg, pose.head_roll_deg)))
     camera = _camera(sample, resting, turn)
     target = _gaze_target(sample, camera, turn)
-    rotations = {side: anatomy.eye_rotation(target - resting.centres[side], resting.globes[side].visual_axis)
-                 for side in SIDES}
-    coarse = _expressed(sample, resting, rotations)
-    head = mesh.positions(coarse)
-    for side in SIDES:
-        head = lids.fit(head, _lid_map(near, side), resting.globes[side], resting.centres[side], rotations[side])
+    rotations = eye_rotations(resting, target)
+    coarse, head = head_surface(sample, resting, rotations)
 
-    parts = _head_meshes(sample, mesh, shade, head)
-    strands: list[Strands] = []
-    eyes: dict[str, PosedEye] = {}
-    for side in SIDES:
-        eye, extra, hairs = _eye(sample, resting, mesh, near, head, side, rotations[side], turn)
-        eyes[side] = eye
-        parts += extra
-        strands += hairs
-    strands += _hairs(sample, mesh, shade, head, resting)
-
-    parts.append(shirt(sample.subject.wear, coarse, shade.head[:len(coarse)]))
-    parts = [_posed(part, turn) for part in parts]
-    strands = [s.moved(_turned(s.points.reshape(-1, 3), turn).reshape(s.points.shape)) for s in strands]
-    posed_head = _bent(head, turn, shade.head)
+    eyes = {side: _eye(sample, resting, mesh, near, head, side, rotations[side], turn) for side in SIDES}
     face = mesh.vertices_of("skin", "nose", "upper_lip", "lower_lip")
     face = face[mesh.rest[face, 2] > -75]
-    return Figure(sample, camera, parts, strands, eyes, posed_head[ibug68()], posed_head[face][::7],
-                  WORLD_FROM_HEAD @ turn, _turned(np.zeros((1, 3)), turn)[0], _turned(target[None], turn)[0])
+    seen = np.concatenate([ibug68(), face[::7]])
+    points = _bent(head[seen], turn, shade.head[seen])
+    return Figure(sample, camera, turn, coarse, head, eyes, points[:68], points[68:], WORLD_FROM_HEAD @ turn,
+                  _turned(np.zeros((1, 3)), turn)[0], _turned(target[None], turn)[0])
+
+
+def surfaces(figure: Figure) -> list[Mesh]:
+    """Return skin, mouth, conjunctiva, caruncles, menisci and shirt in world mm; the eyes' own meshes are in `eyes`."""
+    sample, near = figure.sample, near_side(figure.sample)
+    mesh, shade = topology(near), masks(near)
+    parts = _head_meshes(sample, mesh, shade, figure.head)
+    parts += [part for eye in figure.eyes.values() for part in eye.adnexa]
+    parts.append(shirt(sample.subject.wear, figure.basis_vertices, shade.head[:len(figure.basis_vertices)]))
+    return [_posed(part, figure.turn) for part in parts]
+
+
+def strands(figure: Figure) -> list[Strands]:
+    """Return lashes, brows and head hair in world mm."""
+    near = near_side(figure.sample)
+    found = [hairs for side in SIDES for hairs in _lashes(figure, side)]
+    found += _hairs(figure.sample, topology(near), figure.head)
+    return [s.moved(_turned(s.points.reshape(-1, 3), figure.turn).reshape(s.points.shape)) for s in found]
+
+
+def eye_rotations(resting: Body, target: Array) -> dict[str, Array]:
+    """Return the rotation (3, 3) eye -> head of each eye that fixates `target` (3,) head mm."""
+    return {side: anatomy.eye_rotation(target - resting.centres[side], resting.globes[side].visual_axis)
+            for side in SIDES}
+
+
+def head_surface(sample: Sample, resting: Body, rotations: dict[str, Array]) -> tuple[Array, Array]:
+    """Return basis vertices with expression, and the subdivided head with its lids on the globes; head mm."""
+    near = near_side(sample)
+    coarse = _expressed(sample, resting, rotations)
+    head = topology(near).positions(coarse)
+    for side in SIDES:
+        head = lids.fit(head, _lid_map(near, side), resting.globes[side], resting.centres[side], rotations[side])
+    return coarse, head
 
 
 def _turned(points: Array, turn: Array) -> Array:
@@ -231,33 +259,39 @@ def _cut(name: str, material: str, mesh: Topology, vertices: Array, table: dict[
 
 
 def _eye(sample: Sample, resting: Body, mesh: Topology, near: str | None, head: Array, side: str, rotation: Array,
-         turn: Array) -> tuple[PosedEye, list[Mesh], list[Strands]]:
-    """Return the posed eye, its adnexa in head mm and its lashes."""
+         turn: Array) -> PosedEye:
+    """Return the posed eye with its adnexa."""
     eye, globe, centre = sample.subject.eye, resting.globes[side], resting.centres[side]
-    steps = mesh.steps if near == side else mesh.steps[:2]
-    inner, outer = (_loop(head_basis().rings[side][row], steps, head) for row in (lids.INNER_EDGE, lids.LASH_LINE))
-    coarse_inner = head[head_basis().rings[side][lids.INNER_EDGE]]
-    corner = adnexa.caruncle(coarse_inner, globe, centre)
-    upper, lower = adnexa.lid_line(inner, "upper"), adnexa.lid_line(inner, "lower")
-    upper_out, lower_out = adnexa.lid_line(outer, "upper"), adnexa.lid_line(outer, "lower")
-    extra = [corner, adnexa.meniscus(lower, lower_out, globe, centre, rotation, 0.4 * eye.wetness)]
-    seed = (sample.seed, sample.subject_index)
-    thick = (1 + 0.9 * eye.mascara) * (1.15 - 0.25 * sample.subject.head.gender)
-    count = eye.lash_count
-    shape = {"curl": eye.lash_curl * (1.1 - 0.35 * sample.subject.head.gender), "clump": 0.4 + 0.6 * eye.mascara}
-    hairs = [
-        adnexa.lashes(upper_out, upper, side, True, count, eye.lash_length_mm, thickness=thick, seed=seed, **shape),
-        adnexa.lashes(lower_out, lower, side, False, count // 2, 0.6 * eye.lash_length_mm, thickness=0.75 * thick,
-                      seed=seed, **shape),
-    ]
-    ids = _lid_map(near, side).ids
-    gap = float((lids.clearance(head[ids], globe, centre, rotation)).min())
+    (upper, lower), (_, lower_out) = (_lid_lines(head, near, side, row) for row in (lids.INNER_EDGE, lids.LASH_LINE))
+    corner = adnexa.caruncle(head[head_basis().rings[side][lids.INNER_EDGE]], globe, centre)
+    film = adnexa.meniscus(lower, lower_out, globe, centre, rotation, 0.4 * eye.wetness)
+    close = head[np.square(head - centre).sum(axis=1) < 20.0**2]
+    gap = float(lids.clearance(close, globe, centre, rotation).min())
     middle = slice(len(upper) // 3, 2 * len(upper) // 3)
     aperture = float(np.max((upper[middle] - lower[middle])[:, 1], initial=0.0))
-    posed = PosedEye(globe, _turned(centre[None], turn)[0], WORLD_FROM_HEAD @ turn @ rotation, anatomy.meshes(globe),
-                     _turned(upper, turn), _turned(lower, turn), _turned(_caruncle_points(corner), turn), gap,
-                     max(0.0, aperture) / eye.limbus_mm)
-    return posed, extra, hairs
+    return PosedEye(globe, _turned(centre[None], turn)[0], WORLD_FROM_HEAD @ turn @ rotation, anatomy.meshes(globe),
+                    [corner, film], _turned(upper, turn), _turned(lower, turn),
+                    _turned(_caruncle_points(corner), turn), gap, max(0.0, aperture) / eye.limbus_mm)
+
+
+def _lid_lines(head: Array, near: str | None, side: str, row: int) -> tuple[Array, Array]:
+    """Return a lid ring's upper and lower line (n, 3) in head mm, medial to lateral."""
+    steps = topology(near).steps
+    loop = _loop(head_basis().rings[side][row], steps if near == side else steps[:LEVEL], head)
+    return adnexa.lid_line(loop, "upper"), adnexa.lid_line(loop, "lower")
+
+
+def _lashes(figure: Figure, side: str) -> list[Strands]:
+    """Return the upper and lower lashes of one eye in head mm."""
+    sample, near = figure.sample, near_side(figure.sample)
+    eye, seed = sample.subject.eye, (sample.seed, sample.subject_index)
+    female = 1 - sample.subject.head.gender
+    thick = (1 + 0.9 * eye.mascara) * (0.9 + 0.25 * female)
+    shape = {"curl": eye.lash_curl * (0.75 + 0.35 * female), "clump": 0.4 + 0.6 * eye.mascara, "seed": seed}
+    inner, outer = (_lid_lines(figure.head, near, side, row) for row in (lids.INNER_EDGE, lids.LASH_LINE))
+    return [adnexa.lashes(outer[0], inner[0], side, True, eye.lash_count, eye.lash_length_mm, thickness=thick, **shape),
+            adnexa.lashes(outer[1], inner[1], side, False, eye.lash_count // 2, 0.6 * eye.lash_length_mm,
+                          thickness=0.75 * thick, **shape)]
 
 
 def _caruncle_points(corner: Mesh) -> Array:
@@ -277,14 +311,15 @@ def _loop(ring: Array, steps: list, vertices: Array) -> Array:
     return vertices[ring]
 
 
-def _hairs(sample: Sample, mesh: Topology, shade: Masks, head: Array, resting: Body) -> list[Strands]:
+def _hairs(sample: Sample, mesh: Topology, head: Array) -> list[Strands]:
     """Return brows and head hair in head mm; the number of strands adapts to the picture's scale."""
     subject = sample.subject
     seed = (sample.seed, sample.subject_index)
     normals = vertex_normals(head, mesh.faces)
     brow_count = int(620 * subject.hair.brow_density)
-    found = [hair_module.brows(subject.hair, mesh.rest, head, normals, side, seed, brow_count, subject.head.gender)
-             for side in SIDES]
+    n = len(topology().rest)  # brows need no finer surface than the common mesh
+    found = [hair_module.brows(subject.hair, mesh.rest[:n], head[:n], normals[:n], side, seed, brow_count,
+                               subject.head.gender) for side in SIDES]
     style = hair_module.STYLES[subject.hair.style]
     pixels_per_mm = sample.image.width / sample.camera.field_mm
     coarse = sample.scene == "eye"

@@ -73,7 +73,7 @@ class Recipe:
             path, mark, text = override.partition("=")
             if not mark or not path:
                 raise RecipeError(f"--set {override!r}: expected dotted.path=value")
-            _put(data, path.strip(), _parse_yaml(text, f"--set {path}"), f"--set {path}")
+            _put(data, path.strip(), parse_yaml(text, f"--set {path}"), f"--set {path}")
             where = f"{source} with --set"
         return Recipe.from_data(data, where=where, folder=folder)
 
@@ -234,7 +234,7 @@ def _read(source: str | Path) -> tuple[dict[str, Any], Path, str]:
     name = str(source)
     if name in builtin_recipes():
         text = (resources.files("facewright") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
-        return _as_mapping(_parse_yaml(text, name), name), Path(), name
+        return _as_mapping(parse_yaml(text, name), name), Path(), name
     path = Path(source)
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         options = builtin_recipes()
@@ -255,7 +255,7 @@ def _read(source: str | Path) -> tuple[dict[str, Any], Path, str]:
         except (json.JSONDecodeError, RecursionError) as error:
             raise RecipeError(f"{path}: is not JSON ({error})") from None
     else:
-        data = _parse_yaml(text, str(path))
+        data = parse_yaml(text, str(path))
     return _as_mapping(data, str(path)), path.parent, str(path.resolve())
 
 
@@ -265,7 +265,8 @@ def _as_mapping(data: Any, where: str) -> dict[str, Any]:
     return data
 
 
-def _parse_yaml(text: str, where: str) -> Any:
+def parse_yaml(text: str, where: str) -> Any:
+    """Return the data of YAML `text`; aliases and duplicate keys are refused. Raises RecipeError naming `where`."""
     try:
         import yaml
     except ImportError:

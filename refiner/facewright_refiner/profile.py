@@ -87,7 +87,7 @@ class Profile:
         """
         text = _read(source)
         try:
-            return Profile.from_data(recipes._parse_yaml(text, str(source)))
+            return Profile.from_data(recipes.parse_yaml(text, str(source)))
         except RecipeError as error:
             message = str(error)
             raise RecipeError(message if message.startswith(f"{source}:") else f"{source}: {message}") from None

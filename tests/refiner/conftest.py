@@ -20,7 +20,8 @@ def make_frame():
 
 
 def frame_of(index=0, width=96, height=72, seed=3, linear=True):
-    drawn = sample(Recipe.load("eye_rgb"), seed, index).replace({"image.width": width, "image.height": height})
+    drawn = sample(Recipe.load("eye_rgb"), seed, index).replace(
+        {"image.width": width, "image.height": height, "camera.field_mm": 50.0})
     pupil = np.array([width * 0.5 + 3 * math.sin(index), height * 0.5 + 2 * math.cos(index)])
     light = paint(width, height, pupil, index)
     rgb = np.round(np.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clip(1e-8) ** (1 / 2.4) - 0.055) * 255)
@@ -45,7 +46,8 @@ def paint(width, height, pupil, index):
 def _truth(drawn, pupil, width, height):
     """A truth in which all that a refiner does not look at is zero."""
     limbus = Ellipse(pupil, 0.13 * width, 0.13 * width, 0.0)
-    eye = _filled(EyeTruth, pupil=Ellipse(pupil, 0.055 * width, 0.055 * width, 0.0), limbus=limbus)
+    eye = _filled(EyeTruth, pupil=Ellipse(pupil, 0.055 * width, 0.055 * width, 0.0), limbus=limbus,
+                  optical_axis=np.array([0, 0, -1.0]), visual_axis=np.array([0, 0, -1.0]))
     return _filled(Truth, eyes={"right": eye}, landmarks_2d=np.full((68, 2), -100.0),
                    landmarks_visible=np.zeros(68, bool))
 

@@ -34,8 +34,8 @@ def test_a_hidden_camera_is_recovered(real_dir, make_frame, tmp_path):
     base = Profile.from_data({"version": 1, "name": "base", "sensor": {"mosaic": "bayer"}})
     result = fit_sensor(real_dir, frames, tmp_path / "mine.yaml", base=base, evaluations=120, progress=events.append)
     held = result.profile.fit["held_out"]
-    assert held["fitted"]["total"] < 0.5 * held["base"]["total"]
-    assert held["fitted"]["lab"] < 0.5 * held["base"]["lab"]
+    assert held["fitted"]["total"] < 0.6 * held["base"]["total"]
+    assert held["fitted"]["lab"] < 0.75 * held["base"]["lab"]
     assert len(events) == 6
     assert any("only 48 real pictures" in note for note in result.notes)
     saved = Profile.load(tmp_path / "mine.yaml")

@@ -100,6 +100,8 @@ def _decode(data: bytes) -> dict[str, np.ndarray]:
         raise ValueError("it is shorter than its picture")
     count = -(-header.height // step)
     offsets = np.frombuffer(data, "<u8", count, header.start)
+    if offsets.max() >= len(data):
+        raise ValueError("a chunk lies beyond its end")
     if header.compression == 0 and np.array_equal(np.diff(offsets), np.full(count - 1, row + 8)):
         lines = _plain_lines(data, int(offsets[0]), header, row)
     else:

@@ -94,6 +94,10 @@ class Writer:
         """Return whether this process may render `index`; release it with `release`."""
         return claim.acquire(self._claim_path(index))
 
+    def is_claimed(self, index: int) -> bool:
+        """Return whether a live worker, here or elsewhere, has claimed `index`."""
+        return claim.is_live(self._claim_path(index))
+
     def release(self, index: int) -> None:
         """Give up the claim on `index`."""
         claim.release(self._claim_path(index))

@@ -110,13 +110,13 @@ def lashes(root_line: Array, inner_edge: Array, side: str, upper: bool, count: i
     start /= np.linalg.norm(start, axis=1, keepdims=True)
     points, heading = [root], start
     steps = 7
-    bend = (1.15 * curl if upper else 0.45 * curl) * (0.8 + 0.4 * u[5])
+    bend = (1.5 * curl if upper else 0.5 * curl) * (0.8 + 0.4 * u[5])
     for k in range(steps):
         points.append(points[-1] + heading * (length / steps)[:, None])
         heading = heading + away * (bend / steps * (1.2 if k < 5 else 0.8))[:, None]
         heading /= np.linalg.norm(heading, axis=1, keepdims=True)
     taper = np.linspace(1, 0.12, steps + 1) ** 0.8
-    radius = 0.042 * thickness * (0.8 + 0.4 * u[2])[:, None] * taper
+    radius = 0.052 * thickness * (0.8 + 0.4 * u[2])[:, None] * taper
     return Strands(name, np.stack(points, axis=1), radius, side_label(side, "lashes"), "lashes")
 
 

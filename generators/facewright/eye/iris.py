@@ -49,12 +49,13 @@ def iris_albedo(iris: Iris, spectrum: str) -> tuple[Array, Array]:
     fine = _fibres(seed, rows, columns, 300, 0.10)
     coarse = _fibres(seed + 1, rows, columns, 90, 0.22)
     wavy = _periodic(seed + 2, rows, columns, 26, 5)
-    fibre = 0.62 * fine + 0.38 * coarse
+    fibre = np.clip(0.5 + 1.7 * (0.62 * fine + 0.38 * coarse - 0.45), 0, 1)
     edge = iris.collarette + 0.05 * (_periodic(seed + 3, 1, columns, 40, 1) - 0.5) * 2 + 0.03 * (wavy - 0.5)
     inner = 1 / (1 + np.exp((r - edge) / 0.02))
     ridge = np.exp(-0.5 * ((r - edge) / 0.028) ** 2)
-    crypt_field = _periodic(seed + 4, rows, columns, 34, 7)
-    crypts = np.clip((crypt_field - (0.80 - 0.17 * iris.crypts)) * 9, 0, 1) * np.exp(-0.5 * ((r - edge - 0.06) / 0.13) ** 2)
+    crypt_field = 0.6 * _periodic(seed + 4, rows, columns, 46, 5) + 0.4 * _periodic(seed + 6, rows, columns, 90, 9)
+    crypts = np.clip((crypt_field - (0.74 - 0.13 * iris.crypts)) * 7, 0, 1)
+    crypts = crypts * np.exp(-0.5 * ((r - edge - 0.09) / 0.15) ** 2)
     furrows = 0.5 + 0.5 * np.cos(2 * math.pi * (r * 5.5 + 0.25 * wavy))
     furrows = (furrows**6) * np.clip((r - 0.62) * 4, 0, 1) * iris.furrows
     height = 0.45 + 0.3 * (fibre - 0.5) * iris.fibres + 0.25 * ridge - 0.35 * crypts - 0.2 * furrows
@@ -66,12 +67,12 @@ def iris_albedo(iris: Iris, spectrum: str) -> tuple[Array, Array]:
     melanin = melanin + 0.16 * (patches - 0.5) * (iris.melanin < 0.7)
     melanin = np.clip(melanin, 0, 1)
     if spectrum == "nir":
-        grey = 0.33 - 0.10 * iris.melanin + 0.16 * (fibre - 0.5) * iris.fibres + 0.05 * ridge
+        grey = 0.33 - 0.10 * iris.melanin + 0.20 * (fibre - 0.5) * iris.fibres + 0.02 * ridge
         colour = np.repeat(grey[..., None], 3, axis=2)
     else:
         colour = iris_colour(melanin, iris.warmth)
-        colour = colour * (1 + 0.75 * (fibre[..., None] - 0.5) * iris.fibres * (1.1 - 0.6 * iris.melanin))
-    shade = 1 - 0.55 * crypts - 0.22 * furrows + 0.16 * ridge
+        colour = colour * (1 + 1.15 * (fibre[..., None] - 0.5) * iris.fibres * (1.1 - 0.5 * iris.melanin))
+    shade = 1 - 0.45 * crypts - 0.2 * furrows + 0.12 * ridge
     ruff = np.clip((r - 0.006) / 0.022, 0.0, 1.0)
     ring = 1 - (0.72 if spectrum == "rgb" else 0.45) * iris.limbal_ring * np.clip((r - 0.82) / 0.15, 0, 1) ** 1.3
     colour = colour * (shade * (0.12 + 0.88 * ruff) * ring)[..., None]

@@ -19,8 +19,8 @@ from facewright.geometry.mesh import Subdivision
 
 Array = np.ndarray
 
-TEAR_FILM_MM = 0.06
-"""Gap between inner margin edge and globe. The tear film itself is 3 um; the rest is tolerance for the mesh."""
+TEAR_FILM_MM = 0.14
+"""Gap between lid vertices and globe. The tear film itself is 3 um; the rest lets flat faces clear the round globe."""
 COLUMNS = 28
 MEDIAL, LATERAL = 0, 14
 UPPER, LOWER = np.arange(1, 14), np.arange(27, 14, -1)
@@ -120,11 +120,12 @@ def fit(vertices: Array, lids: LidMap, eye: Globe, centre: Array, rotation: Arra
     near = fitted[lids.ids] - centre
     distance = np.linalg.norm(near, axis=1, keepdims=True)
     fitted[lids.ids] += near / distance * (lids.weights @ slide)[:, None]
-    return push_out(fitted, lids.ids, eye, centre, rotation)
+    return push_out(fitted, eye, centre, rotation)
 
 
-def push_out(vertices: Array, ids: Array, eye: Globe, centre: Array, rotation: Array) -> Array:
-    """Return `vertices` with those of `ids` that lie inside the globe moved along the radius to its surface."""
+def push_out(vertices: Array, eye: Globe, centre: Array, rotation: Array) -> Array:
+    """Return `vertices` with all that lie inside the globe moved along the radius to its surface."""
+    ids = np.nonzero(np.square(vertices - centre).sum(axis=1) < (eye.apex_z + 1) ** 2)[0]
     excess, outward = _gap(vertices[ids], eye, centre, rotation)
     moved = vertices.copy()
     moved[ids] += outward * np.maximum(excess, 0)[:, None]

@@ -125,11 +125,11 @@ class Eye:
     aperture: float = param(
         Normal(1.0, 0.1, 0.7, 1.25), 0.3, 1.6, doc="resting height of the fissure against the basis: <1 ptotic or deep")
     lash_length_mm: float = param(
-        Normal(8.5, 1.2, 6, 12), 2, 14, unit="mm", doc="length of the longest upper lashes",
-        source="Na et al., Br. J. Dermatol. 2006: about 7-10 mm")
+        Normal(7.6, 0.9, 5.5, 10), 2, 14, unit="mm", doc="length of the longest upper lashes",
+        source="reasoned: 7-8 mm on average, 10 mm at the longest")
     lash_count: int = param(
         Choice((90, 110, 130, 150), (1, 2, 2, 1)), 20, 300, doc="upper lashes per eye; lower lashes are half of it",
-        source="Na et al. 2006: 90-160 upper, 75-80 lower")
+        source="reasoned: 90-160 upper, 75-80 lower lashes per lid")
     lash_curl: float = param(Uniform(0.35, 1), 0, 1.5, doc="0 straight, 1 strongly curled")
     mascara: float = param(
         Given(lambda v, u: max(0.0, u[0] * 2.2 - 1.2) * (1 - v["subject.head.gender"])

@@ -157,7 +157,8 @@ def brows(hair: Hair, rest: Array, surface: Array, normals: Array, side: str, se
     x = np.interp(along, knots, BROW_LINE[:, 0])
     height = np.interp(along, [0, 0.15, 0.6, 1], [4.6, 6.2, 5.2, 1.6]) * hair.brow_width * (0.8 + 0.35 * gender)
     y = np.interp(along, knots, BROW_LINE[:, 1]) + (u[1] + u[2] - 1) * height
-    front = np.nonzero((rest[:, 2] > -45) & (np.abs(rest[:, 1] - 16) < 30) & (rest[:, 0] * sign > 5)
+    front = np.nonzero((rest[:, 2] > -45) & (np.abs(rest[:, 1] - 17) < 16) & (rest[:, 0] * sign > 3)
+                       & (rest[:, 0] * sign < 66)
                        & (normals[:, 2] > 0.1))[0]
     root, normal = _on_surface(np.stack([sign * x, y], axis=1), rest[front, :2], surface[front], normals[front])
     slope = np.stack([np.gradient(BROW_LINE[:, 0]), np.gradient(BROW_LINE[:, 1])], axis=1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,11 @@ class Order:
     tar: bool = False
 
     @property
+    def indices(self) -> range:
+        """The wanted indices."""
+        return range(self.start, self.start + self.count)
+
+    @property
     def card(self) -> Card:
         """The card of a new dataset that holds just this."""
         card = Card.of(self.recipe, self.seed, self.refine).extended(self.start, self.start + self.count)
@@ -36,50 +43,50 @@ class Order:
 
 
 def generate(order: Order, folder: Path, station: Station, workers: int, emit: Emit) -> int:
-    """Make the order's frames that `folder` lacks and return how many wanted frames it still lacks.
+    """Make the order's frames that `folder` lacks and return how many of its frames failed.
 
-    What is in quarantine, from this run or an earlier one, is tried once more at the end. `workers` 0 only prepares
-    the folder for `facewright worker`. Raises UserError.
+    Frames that other workers have claimed are waited for; what is in quarantine, from this run or an earlier one, is
+    tried once more at the end. `workers` 0 only prepares the folder for `facewright worker`. Raises UserError.
     """
     with open_for_writing(folder, order.card) as writer:
         writer.clean()
-        wanted = range(order.start, order.start + order.count)
-        state = plan(writer, wanted)
         ledger = _Ledger(emit)
-        ledger({"event": "start", "total": len(wanted), "done": len(state.done), "folder": str(folder)})
-        start = time.monotonic()
+        done = len(plan(writer, order.indices).done)
+        ledger({"event": "start", "total": order.count, "done": done, "folder": str(folder)})
         if workers == 0:
             return 0
+        start = time.monotonic()
         try:
-            local.run(writer, order.recipe, state.pending, station, workers, ledger)
-            if failed := plan(writer, wanted).failed:
-                ledger({"event": "warning", "message": f"trying the {len(failed)} failed frames once more"})
-                local.run(writer, order.recipe, failed, station, min(workers, len(failed)), ledger)
+            run = partial(local.run, writer, order.recipe, station=station, emit=ledger)
+            _render(writer, order, run, workers, ledger)
         finally:
             writer.clean()
             writer.save_card(ledger.sign(writer.card))
-        state = plan(writer, wanted)
-        if state.pending:
-            ledger({"event": "warning", "message": f"{len(state.pending)} frames are claimed by other workers"})
         if order.tar:
             writer.pack()
-        emit(
-            {
-                "event": "done",
-                "made": ledger.counts["frame"],
-                "failed": len(state.failed),
-                "seconds": round(time.monotonic() - start, 1),
-            }
-        )
-        return len(state.failed) + len(state.pending)
+        failed = len(plan(writer, order.indices).failed)
+        seconds = round(time.monotonic() - start, 1)
+        ledger({"event": "done", "made": ledger.counts["frame"], "failed": failed, "seconds": seconds})
+        return failed
+
+
+def _render(writer: Writer, order: Order, run: Callable[..., None], workers: int, emit: Emit) -> None:
+    while pending := plan(writer, order.indices).pending:
+        free = [index for index in pending if not writer.is_claimed(index)]
+        run(free, workers=workers)
+        if not free:
+            emit({"event": "warning", "message": "waiting for frames that other workers have claimed"})
+            time.sleep(1)
+    if failed := plan(writer, order.indices).failed:
+        emit({"event": "warning", "message": f"trying the {len(failed)} failed frames once more"})
+        run(failed, workers=min(workers, len(failed)))
 
 
 def missing(order: Order, folder: Path) -> list[int]:
     """Return the order's indices that `folder` lacks, changing nothing. Raises UserError as `generate` would."""
-    wanted = range(order.start, order.start + order.count)
     if not probe(folder, order.card):
-        return list(wanted)
-    state = plan(Writer.join(folder), wanted)
+        return list(order.indices)
+    state = plan(Writer.join(folder), order.indices)
     return sorted(state.pending + state.failed)
 
 

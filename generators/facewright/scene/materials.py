@@ -78,7 +78,7 @@ def pupil(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     return g.shader("ShaderNodeBsdfDiffuse", Color=(0.003, 0.002, 0.002))
 
 
-def _cornea(g: Graph, index: float, reflective: bool) -> Socket:
+def _cornea(g: Graph, index: float, gloss: float | None) -> Socket:
     """Refract what the camera sees, and let light to the iris straight through.
 
     Light bent by the cornea would be a caustic, which path tracing finds rarely; letting shadow and diffuse rays pass
@@ -86,8 +86,8 @@ def _cornea(g: Graph, index: float, reflective: bool) -> Socket:
     """
     refraction = g.shader("ShaderNodeBsdfRefraction", Color=(1, 1, 1), Roughness=0.0, IOR=index)
     surface = refraction
-    if reflective:
-        glossy = g.shader("ShaderNodeBsdfGlossy", Color=(1, 1, 1), Roughness=0.015)
+    if gloss is not None:
+        glossy = g.shader("ShaderNodeBsdfGlossy", Color=(1, 1, 1), Roughness=gloss)
         fresnel = g.node("ShaderNodeFresnel")
         fresnel.inputs["IOR"].default_value = index
         surface = g.blend(fresnel.outputs[0], refraction, glossy)
@@ -97,13 +97,13 @@ def _cornea(g: Graph, index: float, reflective: bool) -> Socket:
 
 
 def cornea(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
-    """Air to cornea, with its tear film's reflection."""
-    return _cornea(g, CORNEA_INDEX, True)
+    """Air to cornea, with its tear film's reflection; small LEDs need a trace of roughness to be found."""
+    return _cornea(g, CORNEA_INDEX, 0.03 if sample.light.leds != "none" else 0.012)
 
 
 def cornea_back(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     """Cornea to aqueous; its reflection (0.02 %) is left out."""
-    return _cornea(g, AQUEOUS_INDEX / CORNEA_INDEX, False)
+    return _cornea(g, AQUEOUS_INDEX / CORNEA_INDEX, None)
 
 
 def tear(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:

@@ -17,7 +17,7 @@ from facewright.dataset import exr
 from facewright.errors import FacewrightError, RenderError, UserError
 from facewright.eye.iris import iris_albedo, sclera_albedo
 from facewright.face.skin import mean_albedo
-from facewright.figure import Figure, build_figure
+from facewright.figure import Figure, build_figure, strands, surfaces
 from facewright.render import Frame
 from facewright.sample import Sample
 from facewright.scene import compat, passes, upload
@@ -115,7 +115,7 @@ class CyclesRenderer:
             return materials[name, key]
 
         groups: dict[str, list[Any]] = {"surface": [], "eyes": [], "strands": [], "clear": []}
-        for part in figure.meshes:
+        for part in surfaces(figure):
             thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
             groups["clear" if part.material == "tear" else "surface"].append(thing)
         for eye in figure.eyes.values():
@@ -126,7 +126,7 @@ class CyclesRenderer:
                 thing.matrix_world = matrix.T.tolist()
                 thing.pass_index = {"cornea": passes.CORNEA, "cornea_back": passes.CORNEA_BACK}.get(part.material, 0)
                 groups["eyes"].append(thing)
-        for hairs in figure.strands:
+        for hairs in strands(figure):
             name = "lashes" if hairs.channel == "lashes" else "strands"
             thing = upload.strand_object(bpy, hairs, material(name), scene.collection)
             thing.color = passes.CHANNEL_COLOUR[hairs.channel]

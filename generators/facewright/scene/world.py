@@ -20,6 +20,8 @@ from facewright.world.parameters import STUDIO_HDRIS
 
 Array = np.ndarray
 SENSOR_MM = 36.0
+LED_RADIUS_MM = 1.25
+"""Half the width of a common SMD infrared emitter's lens."""
 
 
 def find_hdri(bpy: Any, name: str, folder: Path | None) -> Path:
@@ -94,7 +96,7 @@ def lamps(bpy: Any, figure: Figure, collection: Any) -> None:
         _lamp(bpy, data, aim + distance * toward, toward, collection)
     for position, axis in led_positions(light, figure.camera):
         data = bpy.data.lights.new("led", "POINT")
-        data.shadow_soft_size = 0.0012
+        data.shadow_soft_size = LED_RADIUS_MM * METRES
         distance = float(np.linalg.norm(position - aim)) * METRES
         data.energy = light.led_strength * 4 * math.pi**2 * max(distance, 0.02) ** 2 / max(light.led_count, 1)
         _lamp(bpy, data, position, axis, collection)

@@ -1,0 +1,139 @@
+"""The eye: optics, rotation, lids."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from facewright import Recipe, sample
+from facewright.eye import anatomy, lids
+from facewright.eye.iris import iris_albedo, sclera_albedo
+from facewright.face.basis import head_basis
+from facewright.face.topology import topology
+from facewright.figure import body, build_figure, eye_rotations, head_surface
+from facewright.geometry.mesh import face_normals
+from facewright.geometry.rotations import head_rotation
+
+RECIPE = Recipe.load("eye_rgb", ["camera.target=left_eye"])
+SAMPLES = [sample(RECIPE, 11, k) for k in range(6)]
+
+
+@pytest.fixture(params=range(4), ids=lambda k: f"subject{k}")
+def subject(request):
+    return SAMPLES[request.param].subject
+
+
+def test_axial_length_and_limbus_are_what_the_sample_says(subject):
+    eye = anatomy.globe(subject.eye, "left")
+    assert eye.apex_z + eye.radius == pytest.approx(subject.eye.axial_length_mm)
+    assert 2 * eye.limbus_r == pytest.approx(subject.eye.limbus_mm)
+    assert math.hypot(eye.limbus_r, eye.limbus_z) == pytest.approx(eye.radius)
+    on_cornea = eye.apex_z - eye.anterior.sag(np.array(eye.limbus_r))
+    assert on_cornea == pytest.approx(eye.limbus_z), "cornea and sclera meet at the limbus"
+
+
+def test_the_posterior_cornea_ends_at_the_peripheral_thickness(subject):
+    eye = anatomy.globe(subject.eye, "right")
+    front = eye.apex_z - eye.anterior.sag(np.array(eye.limbus_r))
+    back = eye.posterior.apex_z - eye.posterior.sag(np.array(eye.limbus_r))
+    assert front - back == pytest.approx(anatomy.PERIPHERAL_THICKNESS_MM, abs=1e-9)
+
+
+def test_surface_radius_is_the_distance_to_the_meshes(subject):
+    eye = anatomy.globe(subject.eye, "left")
+    parts = {part.name: part for part in anatomy.meshes(eye)}
+    for name in ("left_sclera", "left_cornea"):
+        points = parts[name].vertices
+        radius = np.linalg.norm(points, axis=1)
+        assert eye.surface_radius(points / radius[:, None]) == pytest.approx(radius, abs=0.02)
+
+
+def test_every_eye_surface_faces_outward(subject):
+    for part in anatomy.meshes(anatomy.globe(subject.eye, "right")):
+        normals = face_normals(part.vertices, part.faces)
+        centre = part.vertices[part.faces].mean(axis=1)
+        toward = centre if "sclera" in part.name or "cornea" in part.name else np.array([0, 0, 1.0])
+        assert np.median((normals * toward).sum(axis=1)) > 0, part.name
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_the_visual_axis_meets_the_target_and_kappa_is_nasal(subject, side):
+    eye = anatomy.globe(subject.eye, side)
+    target = np.array([120.0, -80.0, 600.0])
+    rotation = anatomy.eye_rotation(target, eye.visual_axis)
+    assert rotation @ eye.visual_axis == pytest.approx(target / np.linalg.norm(target), abs=1e-9)
+    assert np.linalg.det(rotation) == pytest.approx(1)
+    x_nasal = eye.visual_axis[0] * (-1 if side == "left" else 1)
+    assert math.degrees(math.asin(x_nasal)) == pytest.approx(subject.eye.kappa_nasal_deg, abs=0.1)
+
+
+def test_rotation_obeys_listings_law(subject):
+    eye = anatomy.globe(subject.eye, "left")
+    rotation = anatomy.eye_rotation(np.array([200.0, 150.0, 500.0]), eye.visual_axis)
+    values, vectors = np.linalg.eig(rotation)
+    axis = np.real(vectors[:, np.argmin(np.abs(values - 1))])
+    assert abs(axis[2]) < 1e-6, "the rotation axis lies in Listing's plane: no torsion"
+
+
+GRID = list(itertools.product((-35, 0, 35), (-26, -12, 0, 10, 22), (0.0, 0.25, 0.5, 0.75, 1.0)))
+
+
+@pytest.mark.parametrize("index", [0, 3, 5])
+def test_lids_touch_the_globe_and_are_never_cut_by_it(index):
+    """Over gaze x blink, every point of every lid face lies outside the globe, and the inner edge lies on it."""
+    start = SAMPLES[index]
+    mesh, resting = topology("left"), body(start.subject)
+    rest_eye = np.array([31.0, 0, 0])
+    near = {side: mesh.faces[np.linalg.norm(mesh.rest[mesh.faces].mean(axis=1) - rest_eye * sign, axis=1) < 24]
+            for side, sign in (("right", -1), ("left", 1))}
+    touching = np.nonzero(lids.CONTACT == 1)[0]
+    for yaw, pitch, blink in GRID:
+        toward = head_rotation(math.radians(yaw), math.radians(pitch), 0.0) @ np.array([0, 0, 600.0])
+        rotations = eye_rotations(resting, toward)
+        _, head = head_surface(start.replace({"expression.blink": blink}), resting, rotations)
+        for side in ("right", "left"):
+            corners = head[near[side]]
+            points = np.concatenate([corners.mean(axis=1), *(0.5 * (corners[:, k - 1] + corners[:, k]) for k in range(4))])
+            cut = lids.clearance(points, resting.globes[side], resting.centres[side], rotations[side]).min()
+            assert cut > 0, f"{side} eye shows through its lid by {-cut:.3f} mm at {yaw, pitch, blink}"
+            edge = head[head_basis().rings[side][lids.INNER_EDGE][touching]]
+            gap = lids.clearance(edge, resting.globes[side], resting.centres[side], rotations[side]).max()
+            assert gap < 0.25, f"{side} lid stands {gap:.2f} mm off the globe at {yaw, pitch, blink}"
+
+
+def test_blink_closes_the_fissure_in_proportion():
+    start = SAMPLES[1].replace({"expression.wink": 0.0, "gaze.yaw_deg": 0.0, "gaze.pitch_deg": 0.0,
+                                "expression.mood": "neutral"})
+    opening = [build_figure(start.replace({"expression.blink": b})).eyes["left"].openness for b in (0.0, 0.5, 1.0)]
+    assert opening[0] > 0.5
+    assert 0.25 * opening[0] < opening[1] < 0.75 * opening[0]
+    assert opening[2] < 0.12
+
+
+def test_the_fissure_has_the_width_of_the_sample():
+    subject = SAMPLES[2].subject
+    neutral = head_basis().neutral(subject.head)
+    ring = head_basis().rings["left"][lids.INNER_EDGE + 1]
+    wide = lids.widen(neutral, head_basis(), subject.eye.fissure_mm)
+    width = np.linalg.norm(wide[ring[lids.MEDIAL]] - wide[ring[lids.LATERAL]])
+    assert width == pytest.approx(subject.eye.fissure_mm, abs=1.2)
+
+
+@pytest.mark.parametrize("spectrum", ["rgb", "nir"])
+def test_textures_are_albedos_and_wrap_round(subject, spectrum):
+    albedo, height = iris_albedo(subject.eye.iris, spectrum)
+    white = sclera_albedo(subject.eye.sclera, spectrum, 0.17, 0.6, 11.5)
+    for texture in (albedo, height, white):
+        assert texture.min() >= 0
+        assert texture.max() <= 1
+    seam = np.abs(albedo[:, 0] - albedo[:, -1]).mean()
+    assert seam < 3 * np.abs(np.diff(albedo, axis=1)).mean() + 1e-3, "no seam at angle 0"
+
+
+def test_more_melanin_makes_a_darker_iris():
+    shades = []
+    for melanin in (0.05, 0.5, 0.95):
+        one = SAMPLES[0].replace({"subject.eye.iris.melanin": melanin}).subject.eye.iris
+        shades.append(iris_albedo(one, "rgb")[0].mean())
+    assert shades[0] > shades[1] > shades[2]
