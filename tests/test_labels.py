@@ -51,7 +51,7 @@ def cast(frame):
     solid, ids = world_mesh(opaque)
     glass, _ = world_mesh(cornea)
     first, depth = _first(solid, origin, directions)
-    front, glass_depth = _first(glass, origin, directions)
+    _, glass_depth = _first(glass, origin, directions)
     label = np.where(first >= 0, ids[first], 0).astype(int)
     through = glass_depth < depth
     label[through] = -1

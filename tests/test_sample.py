@@ -49,7 +49,7 @@ def test_the_numbers_are_these_on_every_machine():
     assert sample(FACE, 7, 3).gaze.yaw_deg == pytest.approx(PINNED[2], abs=1e-12)
 
 
-PINNED = (0.7056602610117783, 0.6331054711191403, 7.4669711749084104)
+PINNED = (0.7056602610117783, 0.6331054711191403, 7.46697117)
 
 
 def test_adding_a_parameter_does_not_reshuffle_the_others(monkeypatch):

@@ -316,7 +316,7 @@ def _hairs(sample: Sample, mesh: Topology, head: Array) -> list[Strands]:
     subject = sample.subject
     seed = (sample.seed, sample.subject_index)
     normals = vertex_normals(head, mesh.faces)
-    brow_count = int(620 * subject.hair.brow_density)
+    brow_count = int(850 * subject.hair.brow_density)
     n = len(topology().rest)  # brows need no finer surface than the common mesh
     found = [hair_module.brows(subject.hair, mesh.rest[:n], head[:n], normals[:n], side, seed, brow_count,
                                subject.head.gender) for side in SIDES]
@@ -330,7 +330,7 @@ def _hairs(sample: Sample, mesh: Topology, head: Array) -> list[Strands]:
     skin_faces = mesh.faces[(mesh.part == head_basis().part_names.index("skin"))
                             | (mesh.part == head_basis().part_names.index("neck"))]
     roots, root_normals = _scatter(skin_faces, mesh.rest, weight, head, normals, count, seed)
-    skull_points = head[mesh.vertices_of("skin", "neck", "right_ear", "left_ear")]
+    skull_points = head[mesh.vertices_of("skin", "neck")]
     skull = hair_module.SkullMap(skull_points[skull_points[:, 1] > -150], np.array([0.0, 15.0, -85.0]))
     radius = (0.075 if style.gravity > 0.05 else 0.06) * np.sqrt(20000 / max(count / style.density, 1))
     found.append(hair_module.grow(subject.hair, roots, root_normals, skull, seed, float(np.clip(radius, 0.05, 0.16))))

@@ -70,7 +70,7 @@ def with_strands(seg: Array, coverage: Array, known: Truth) -> Array:
 
 
 def apparent_pixels(eye: PosedEye, camera: CameraTruth, points: Array) -> Array:
-    """Return (N, 2) px at which `points` (N, 3) eye-axes mm behind the cornea appear to `camera`; NaN if they cannot."""
+    """Return (N, 2) px where `points` (N, 3) eye-axes mm behind the cornea appear to `camera`; NaN if they cannot."""
     pinhole = (-camera.rotation.T @ camera.translation_mm - eye.centre) @ eye.rotation
     rays = apparent_direction(pinhole, points, (eye.globe.anterior, eye.globe.posterior))
     return project(rays @ (camera.rotation @ eye.rotation).T, camera.K)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from facewright.labels import truth_of
+from facewright.recipe import OUTPUTS
 from facewright.render import Frame
 from facewright.sample import Sample
 from facewright.schema import PALETTE, Label, side_label
@@ -34,7 +35,7 @@ class MockRenderer:
     def __exit__(self, *exc: object) -> None:
         pass
 
-    def __call__(self, sample: Sample, outputs: tuple[str, ...]) -> Frame:
+    def __call__(self, sample: Sample, outputs: tuple[str, ...] = OUTPUTS) -> Frame:
         """Return the painted frame of `sample` with rgb and the layers named in `outputs`."""
         start = time.perf_counter()
         truth = truth_of(sample)

@@ -34,15 +34,15 @@ def watch(verb: str, *, json_events: bool = False, stream: TextIO | None = None)
     if json_events:
         yield lambda event: print_event(event, stream or sys.stdout)
         return
-    stream = stream or sys.stderr
-    if stream.isatty():
+    out = stream or sys.stderr
+    if out.isatty():
         with contextlib.suppress(ImportError):
             from rich.console import Console
 
-            with _bar(Console(file=stream), verb) as emit:
+            with _bar(Console(file=out), verb) as emit:
                 yield emit
             return
-    yield _Log(verb, stream)
+    yield _Log(verb, out)
 
 
 def print_event(event: Event, stream: TextIO) -> None:

@@ -207,6 +207,9 @@ class External(_Many):
         child, self._child = self._child, None
         if child is None:
             return
+        assert child.stdin
+        assert child.stdout
+        assert child.stderr
         with contextlib.suppress(OSError):
             child.stdin.close()
         try:
@@ -221,6 +224,8 @@ class External(_Many):
 
     def _ask(self, job: dict[str, Any]) -> dict[str, Any]:
         line = json.dumps(job) + "\n"
+        assert self._child
+        assert self._child.stdin
         with contextlib.suppress(OSError):  # a dead child is reported with its last words, by _answer
             self._child.stdin.write(line)
             self._child.stdin.flush()
@@ -230,7 +235,8 @@ class External(_Many):
         try:
             line = self._answers.get(timeout=patience)
         except queue.Empty:
-            self._child.kill()
+            if self._child:
+                self._child.kill()
             line = ""
             self._words.append(f"no answer in {patience:g} s")
         if not line:
@@ -243,12 +249,12 @@ class External(_Many):
         return answer
 
     def _listen(self, child: subprocess.Popen[str]) -> None:
-        for line in child.stdout:
+        for line in child.stdout or ():
             self._answers.put(line)
         self._answers.put("")
 
     def _overhear(self, child: subprocess.Popen[str]) -> None:
-        for line in child.stderr:
+        for line in child.stderr or ():
             if line.strip():
                 self._words.append(line.strip())
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from facewright.recipe import OUTPUTS
 from facewright.sample import Sample
 from facewright.truth import Truth
 
@@ -85,6 +86,6 @@ class Renderer(Protocol):
         """Release them."""
         ...
 
-    def __call__(self, sample: Sample, outputs: tuple[str, ...]) -> Frame:
+    def __call__(self, sample: Sample, outputs: tuple[str, ...] = OUTPUTS) -> Frame:
         """Return the frame of `sample` with rgb and the layers named in `outputs`; raises RenderError."""
         ...

@@ -115,7 +115,7 @@ def sample(recipe: Recipe, seed: int, index: int) -> Sample:
         else:
             u = rng.uniforms(seed, place, _stream_name(path), chosen.width)
             value = chosen.function(values, u) if isinstance(chosen, dist.Given) else chosen.draw(u)
-        values[path] = tuple(value) if kind == "vector" else spec.check(value, kind, path)
+        values[path] = _rounded(tuple(value) if kind == "vector" else spec.check(value, kind, path))
     tree: dict[str, Any] = {}
     for path, value in values.items():
         node = tree
@@ -126,6 +126,16 @@ def sample(recipe: Recipe, seed: int, index: int) -> Sample:
     head = {"schema": schema.VERSION, "recipe": recipe.digest, "scene": recipe.scene, "seed": seed, "index": index,
             "subject_index": subject_index}
     return Sample.from_data(head | tree)
+
+
+DIGITS = 9
+"""Significant digits of a drawn number: C libraries differ in the last ones, and samples must not."""
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_rounded, value))
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 SHARED_STREAMS = {

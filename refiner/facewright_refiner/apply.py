@@ -58,7 +58,7 @@ class NoRefiner:
 class SensorRefiner:
     """A simulated camera of a profile; no training. Each frame's camera depends on its sample's seed and index only."""
 
-    needs = ("rgb", "linear")
+    needs: tuple[str, ...] = ("rgb", "linear")
 
     def __init__(self, profile: Profile, device: str = "cpu", limit: float = DRIFT_LIMIT) -> None:
         self.profile = profile
@@ -76,6 +76,7 @@ class SensorRefiner:
         return [self._refine(frame) for frame in frames]
 
     def _refine(self, frame: Frame) -> Frame:
+        refined = frame
         for outcome, attempt, strength in ATTEMPTS:
             camera = self._camera(frame, attempt)
             refined = self._photograph(frame, milder(camera, strength) if strength < 1 else camera, outcome)

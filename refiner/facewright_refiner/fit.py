@@ -28,7 +28,7 @@ from facewright.render import Frame
 from facewright.rng import stream
 from facewright_refiner import sensor
 from facewright_refiner.apply import linear_of, srgb_to_linear, to_tensor
-from facewright_refiner.parameters import parameters
+from facewright_refiner.parameters import default_of, parameters
 from facewright_refiner.pictures import Pictures, read_pictures
 from facewright_refiner.profile import Profile, View, draw
 from facewright_refiner.realism import Distances, Reference
@@ -73,11 +73,11 @@ class Fit:
 
 
 class Scene(NamedTuple):
-    """A synthetic picture ready to be photographed: linear light (1, 3, h, w), its px per mm, and its index."""
+    """A synthetic picture ready to be photographed: linear light (1, 3, h, w), its px per mm, and its number."""
 
     light: Tensor
     px_per_mm: float
-    index: int
+    number: int
 
 
 def fit_sensor(real_dir: str | Path, synthetic: Sequence[Frame] | str | Path, out: str | Path | None = None, *,
@@ -177,7 +177,7 @@ def _place(name: str, chosen: Dist | None) -> tuple[float, float]:
     if isinstance(chosen, Normal):
         low, high = (min(max(chosen.mean + side * 1.5 * chosen.sd, chosen.low), chosen.high) for side in (-1, 1))
     else:
-        values = (chosen or parameters()[name][0].default).support()
+        values = (chosen or default_of(name)).support()
         low, high = min(values), max(values)
     a, b = (_share(RANGES[name], value) for value in (low, high))
     return (a + b) / 2, min(WIDEST, max(NARROWEST, (b - a) / 2))
@@ -198,7 +198,7 @@ def _share(where: Range, value: float) -> float:
 def photographs(profile: Profile, scenes: Sequence[Scene], seed: int) -> Tensor:
     """Return (N, 3, h, w) pictures of the scenes, each under its own draw; 8-bit, as a file would hold them."""
     with torch.inference_mode():
-        pictures = [sensor.apply(scene.light, [draw(profile, seed, scene.index, px_per_mm=scene.px_per_mm)])
+        pictures = [sensor.apply(scene.light, [draw(profile, seed, scene.number, px_per_mm=scene.px_per_mm)])
                     for scene in scenes]
         return (torch.cat(pictures) * 255).round() / 255
 

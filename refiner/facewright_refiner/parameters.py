@@ -98,9 +98,16 @@ def parameters() -> dict[str, tuple[dist.Param, str]]:
             for field in dataclasses.fields(SensorParams) if "param" in field.metadata}
 
 
+def default_of(name: str) -> dist.Dist:
+    """Return the distribution of parameter `name` where a profile gives none: the ideal camera's value."""
+    default = parameters()[name][0].default
+    assert not isinstance(default, dist.Given)
+    return default
+
+
 def neutral() -> SensorParams:
     """Return the ideal camera."""
-    values = {name: spec.default.draw((0.0,)) for name, (spec, _) in parameters().items()}
+    values: dict[str, Any] = {name: default_of(name).draw((0.0,)) for name in parameters()}
     return SensorParams(**values)
 
 

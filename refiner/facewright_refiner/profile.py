@@ -27,7 +27,7 @@ from facewright import dist
 from facewright import recipe as recipes
 from facewright.errors import AssetError, MissingPackage, RecipeError
 from facewright.rng import uniforms
-from facewright_refiner.parameters import SensorParams, parameters, stream_name
+from facewright_refiner.parameters import SensorParams, default_of, parameters, stream_name
 
 VERSION = 1
 MAX_BYTES = 1_000_000
@@ -55,7 +55,8 @@ class View:
         for key, value in data.items():
             if key not in limits:
                 raise RecipeError(f"view: unknown key {key!r}{dist.nearest(key, list(limits))}")
-            spec = dist.Param(dist.Constant(0), *limits[key], (), "", "", "")
+            low, high = limits[key]
+            spec = dist.Param(dist.Constant(0), low, high, (), "", "", "")
             values[key] = spec.check(value, "float" if key == "crop" else "int", f"view.{key}")
         view = View(**values)
         if (view.width == 0) != (view.height == 0):
@@ -145,7 +146,7 @@ def draw(profile: Profile, seed: int, index: int, *, px_per_mm: float = 0.0, att
     """
     values: dict[str, Any] = {}
     for name, (spec, kind) in parameters().items():
-        chosen = profile.dists.get(name, spec.default)
+        chosen = profile.dists.get(name) or default_of(name)
         u = uniforms(seed, index, stream_name(name, attempt), chosen.width)
         values[name] = spec.check(chosen.draw(u), kind, name)
     wanted = values["px_per_mm"]

@@ -1,7 +1,7 @@
-"""Render the reference samples in whatever Blender runs this, and save their labels: `render_labels.py FOLDER`.
+"""Render the reference samples in whatever Blender runs this, and save their labels.
 
-    python tests/runtime/render_labels.py FOLDER
-    blender --background --python-exit-code 1 --python tests/runtime/render_labels.py -- FOLDER
+Run as `python tests/runtime/render_labels.py FOLDER`, or as `blender --background --python-exit-code 1 --python
+tests/runtime/render_labels.py -- FOLDER`.
 """
 
 import sys

@@ -95,7 +95,8 @@ def test_samples_are_the_same_bytes(reference, other, frame):
 
 @pytest.mark.parametrize("frame", FRAMES)
 def test_truth_is_the_same(reference, other, frame):
-    ours, theirs = (dict(leaves(json.loads((folder / f"{frame}.truth.json").read_text()))) for folder in (reference, other))
+    name = f"{frame}.truth.json"
+    ours, theirs = (dict(leaves(json.loads((folder / name).read_text()))) for folder in (reference, other))
     assert ours.keys() == theirs.keys()
     for path, value in ours.items():
         assert theirs[path] == (pytest.approx(value, rel=1e-9, abs=1e-9) if isinstance(value, float) else value), path

@@ -8,6 +8,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +31,8 @@ PICTURE_PX = 512
 BINS = 18
 
 
-class Tile(NamedTuple):
+@dataclass(frozen=True)
+class Tile:
     """One picture on the page: data URIs of its layers ("" where missing), the marks as SVG, and a caption."""
 
     index: int
@@ -120,7 +122,8 @@ def _tiles(
                 index,
                 _jpeg(layers["rgb"]),
                 _jpeg(layers["refined"]) if "refined" in layers else "",
-                *(_label_png(layers[name]) if name in layers else "" for name in ("seg", "seg_anatomical")),
+                _label_png(layers["seg"]) if "seg" in layers else "",
+                _label_png(layers["seg_anatomical"]) if "seg_anatomical" in layers else "",
                 overlay.svg(frame.truth),
                 f"gaze {yaw:+.0f}° {pitch:+.0f}°",
                 f"{frame.truth.camera.width} / {frame.truth.camera.height}",
@@ -138,8 +141,10 @@ def _jpeg(picture: np.ndarray) -> str:
 
 
 def _label_png(seg: np.ndarray) -> str:
+    from PIL import Image
+
     picture = overlay.label_picture(seg)
-    picture.thumbnail((PICTURE_PX, PICTURE_PX), 0)
+    picture.thumbnail((PICTURE_PX, PICTURE_PX), Image.Resampling.NEAREST)
     return _data_uri(picture, "png", transparency=picture.info["transparency"])
 
 
@@ -267,8 +272,8 @@ def _charts(records: list[dict[str, Any]], brightness: list[float]) -> list[Char
         histogram("age", leaf("subject.head.age_years"), " y", (0, 90)),
         histogram("gender", leaf("subject.head.gender"), "", (0, 1), ("female", "male")),
         bars("main ancestry", ancestry),
-        bars("hair", Counter(leaf("subject.hair.style"))),
-        bars("mood", Counter(leaf("expression.mood"))),
+        bars("hair", Counter(map(str, leaf("subject.hair.style")))),
+        bars("mood", Counter(map(str, leaf("expression.mood")))),
         histogram("skin melanin", leaf("subject.skin.melanin"), "", (0, 1), ("light", "dark")),
         histogram("iris melanin", leaf("subject.eye.iris.melanin"), "", (0, 1), ("blue", "near-black")),
         histogram("pupil", leaf("subject.eye.pupil_mm"), " mm", (1.5, 9)),

@@ -224,7 +224,7 @@ def _continue_or_start(folder: Path, card: Card) -> Card:
     return card
 
 
-def _write_shard(path: Path, records: Mapping[int, Mapping[str, Places]]) -> None:
+def _write_shard(path: Path, records: Mapping[int, Places]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with layout.writing(path):
         try:

@@ -139,8 +139,8 @@ def meshes(eye: Globe, segments: int = 96) -> list[Mesh]:
     """Return sclera, cornea, posterior cornea, iris and pupil of one eye in eye axes.
 
     The limbal wall between cornea rim and iris root belongs to the iris, so that the visible outline of the iris is
-    the limbal circle. Vertex attribute `polar` (V, 2) of the iris: angle / 2 pi and radius 0 (pupil) .. 1 (limbus);
-    of the sclera: angle / 2 pi and angle from the optical axis / pi.
+    the limbal circle. Vertex attribute `polar` (V, 3): cosine and sine of the angle about the axis, so that nothing
+    jumps at 2 pi, and for the iris the radius 0 (pupil) .. 1 (limbus), for the sclera the polar angle / pi.
     """
     t = np.linspace(0, 2 * math.pi, segments, endpoint=False)
     ring = np.stack([np.cos(t), np.sin(t)], axis=1)
@@ -150,7 +150,7 @@ def meshes(eye: Globe, segments: int = 96) -> list[Mesh]:
     theta = rim + (math.pi - rim) * np.linspace(0, 1, 40) ** 1.3
     profile = eye.radius * np.stack([np.sin(theta), np.cos(theta)], axis=1)
     sclera, faces = _revolve(profile, ring)
-    polar = np.stack([np.tile(t / (2 * math.pi), len(theta)), np.repeat(theta / math.pi, segments)], axis=1)
+    polar = np.column_stack([np.tile(ring, (len(theta), 1)), np.repeat(theta / math.pi, segments)])
     parts = [Mesh(f"{side}_sclera", sclera, faces, _filled(faces, side_label(side, "sclera")), "sclera",
                   {"polar": polar})]
 
@@ -160,15 +160,15 @@ def meshes(eye: Globe, segments: int = 96) -> list[Mesh]:
         vertices, faces = _revolve(profile, ring, tip=surface.apex_z)
         parts.append(Mesh(f"{side}_{name}", vertices, faces, _filled(faces, 0), name))
 
-    parts += _iris(eye, t, ring)
+    parts += _iris(eye, ring)
     return parts
 
 
-def _iris(eye: Globe, t: Array, ring: Array) -> list[Mesh]:
+def _iris(eye: Globe, ring: Array) -> list[Mesh]:
     """Build iris and pupil; rows run from the margin's pigment ruff to the root and up the limbal wall."""
-    segments = len(t)
+    segments = len(ring)
     margin = eye.pupil_margin(segments)
-    # the margin is parametrised by its own ellipse; turn it so that column k lies near angle t[k].
+    # the margin is parametrised by its own ellipse; turn it so that column k lies near ring[k].
     shift = round(eye.pupil_axis / (2 * math.pi) * segments)
     margin = np.roll(margin, shift, axis=0)
     root_z = eye.limbus_z - ROOT_BELOW_LIMBUS_MM
@@ -187,7 +187,7 @@ def _iris(eye: Globe, t: Array, ring: Array) -> list[Mesh]:
     radius = np.concatenate([[-0.02], steps * 0.96, [1.0]])
     vertices = np.concatenate(rows)
     faces = _grid(len(rows), segments)[:, ::-1]
-    polar = np.stack([np.tile(t / (2 * math.pi), len(rows)), np.repeat(radius, segments)], axis=1)
+    polar = np.column_stack([np.tile(ring, (len(rows), 1)), np.repeat(radius, segments)])
     iris = Mesh(f"{eye.side}_iris", vertices, faces, _filled(faces, side_label(eye.side, "iris")), "iris",
                 {"polar": polar})
     edge = ruff.copy()

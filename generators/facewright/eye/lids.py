@@ -56,7 +56,7 @@ def widen(neutral: Neutral, basis: HeadBasis, fissure_mm: float) -> Array:
 
 
 def seat(vertices: Array, basis: HeadBasis, side: str, eye: Globe, socket: Array) -> Array:
-    """Return the eyeball centre (3,): `socket`'s x and y, and the depth at which the lids' middle rests on the globe."""
+    """Return the eyeball centre (3,): `socket`'s x and y, and the depth at which the lids' middle rests on it."""
     ring = vertices[basis.rings[side][INNER_EDGE]]
     middle = ring[np.concatenate([UPPER[4:9], LOWER[4:9]])]
     reach = eye.radius + 0.35

@@ -48,7 +48,7 @@ def _pupil(values: Mapping[str, Any], u: Sequence[float]) -> float:
 
 
 def _scleral_yellow(values: Mapping[str, Any], u: Sequence[float]) -> float:
-    """Draw scleral yellowing, rising with age (Russell et al., J. Exp. Psychol. Gen. 2014: older sclera are yellower)."""
+    """Draw scleral yellowing, rising with age (Russell et al., J. Exp. Psychol. Gen. 2014: older is yellower)."""
     return min(1.0, max(0.0, values["subject.head.age_years"] - 15) / 90 + 0.25 * u[0])
 
 
@@ -78,7 +78,7 @@ class Sclera:
     texture: float = param(Uniform(0, 1000), 0, 1000, doc="offset into the vessel fields")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Eye:
     """Globe, optics and tissue of a pair of eyes."""
 
@@ -128,7 +128,7 @@ class Eye:
         Normal(7.6, 0.9, 5.5, 10), 2, 14, unit="mm", doc="length of the longest upper lashes",
         source="reasoned: 7-8 mm on average, 10 mm at the longest")
     lash_count: int = param(
-        Choice((90, 110, 130, 150), (1, 2, 2, 1)), 20, 300, doc="upper lashes per eye; lower lashes are half of it",
+        Choice((120, 140, 160, 180), (1, 2, 2, 1)), 20, 300, doc="upper lashes per eye; lower lashes are half of it",
         source="reasoned: 90-160 upper, 75-80 lower lashes per lid")
     lash_curl: float = param(Uniform(0.35, 1), 0, 1.5, doc="0 straight, 1 strongly curled")
     mascara: float = param(

@@ -6,6 +6,7 @@ implementing `HeadBasis`.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -19,6 +20,12 @@ Array = np.ndarray
 
 IDENTITY_SCALE = 0.5
 """Strength of all identity axes together, judged on contact sheets: at 1 heads become caricatures."""
+
+HEAVY = {"head-fat": 0.7, "cheek-volume": 0.35, "neck-double": 0.5}
+"""Weights of identity axes at weight 1, negated at weight 0: hm08's own weight shapes end below the neck. Reasoned."""
+
+EYES_APART = 0.58
+"""Weight of `eye-trans-horiz` in every head: hm08's eyes stand 58 mm apart, adults' pupils 63 mm (Dodgson 2004)."""
 
 AGES = {"baby": 1.0, "child": 11.0, "young": 25.0, "old": 90.0}
 """Years that hm08's four age shapes stand for (MakeHuman's own scale)."""
@@ -58,7 +65,7 @@ class HM08:
     """
 
     def __init__(self) -> None:
-        with np.load(resources.files("facewright") / "data" / "hm08_head.npz") as data:
+        with np.load(io.BytesIO((resources.files("facewright") / "data" / "hm08_head.npz").read_bytes())) as data:
             self.template = data["vertices"].astype(float)
             self.faces = data["faces"].astype(np.int64)
             self.part = data["part"]
@@ -80,7 +87,7 @@ class HM08:
     def neutral(self, head: Head) -> Neutral:
         """Return the resting shape of `head`, eyes' midpoint at the origin."""
         vertices, eyes = self.template.copy(), self._eyes.copy()
-        for name, weight in {**macro_weights(head), **axis_weights(head.identity)}.items():
+        for name, weight in {**macro_weights(head), **axis_weights(head)}.items():
             index, delta = self._deltas[name]
             vertices[index] += weight * delta
             eyes += weight * self._eye_shift[name]
@@ -110,10 +117,14 @@ def macro_weights(head: Head) -> dict[str, float]:
     return {name: weight for name, weight in weights.items() if weight}
 
 
-def axis_weights(identity: tuple[float, ...]) -> dict[str, float]:
-    """Return target weights of identity coefficients (sd units), each on the end its sign points to."""
-    return {f"axis{'+' if c > 0 else '-'}:{axis}": abs(c) * unit * IDENTITY_SCALE
-            for c, (axis, unit) in zip(identity, IDENTITY_AXES.items(), strict=True) if c}
+def axis_weights(head: Head) -> dict[str, float]:
+    """Return target weights of identity coefficients (sd units) and weight, each on the end its sign points to."""
+    signed = {axis: c * unit * IDENTITY_SCALE
+              for c, (axis, unit) in zip(head.identity, IDENTITY_AXES.items(), strict=True)}
+    for axis, full in HEAVY.items():
+        signed[axis] += full * (2 * head.weight - 1)
+    signed["eye-trans-horiz"] += EYES_APART
+    return {f"axis{'+' if c > 0 else '-'}:{axis}": abs(c) for axis, c in signed.items() if c}
 
 
 @cache

@@ -45,7 +45,7 @@ STYLES: dict[str, Style] = {
 }
 """Growth of each style; judged on contact sheets."""
 
-POINTS = 10
+POINTS = 14
 """Points of a head-hair strand."""
 
 
@@ -76,13 +76,13 @@ class SkullMap:
         column = (np.arctan2(direction[:, 0], direction[:, 2]) / (2 * math.pi) + 0.5) * self.columns
         return row.astype(int), np.minimum(column.astype(int), self.columns - 1)
 
-    def push_out(self, points: Array, margin: Array | float) -> Array:
-        """Return points (N, 3) at least `margin` mm outside the map."""
+    def hold(self, points: Array, low: Array, high: Array) -> Array:
+        """Return points (N, 3) kept between `low` and `high` mm (N,) outside the map."""
         out = points - self.centre
         distance = np.linalg.norm(out, axis=1)
         direction = out / distance[:, None]
-        floor = self.table[self._cell(direction)] + margin
-        return self.centre + direction * np.maximum(distance, floor)[:, None]
+        skull = self.table[self._cell(direction)]
+        return self.centre + direction * np.clip(distance, skull + low, skull + high)[:, None]
 
 
 def scalp_weight(rest: Array, receding: float) -> Array:
@@ -123,15 +123,18 @@ def grow(hair: Hair, roots: Array, normals: Array, skull: SkullMap, seed: tuple[
     heading /= np.linalg.norm(heading, axis=1, keepdims=True)
     points, here = [roots - 0.6 * normals, roots], roots
     steps = POINTS - 2
-    for k in range(steps):
+    hover = 0.8 + 2.4 * u[4] * min(1.0, style.lift + 0.5) + 0.006 * length
+    for _ in range(steps):
         here = here + heading * (length / steps)[:, None]
-        here = skull.push_out(here, 1.0 + 2.6 * u[4] * min(1.0, style.lift + 0.5) + 0.012 * length)
+        # hair on top lies on the skull and falls once it has reached the side or the back.
+        free = np.clip(np.maximum((np.abs(here[:, 0]) - 52) / 25, (-here[:, 2] - 95) / 40), 0, 1)[:, None]
+        loose = np.maximum(free[:, 0], 1 - min(1.0, 2.5 * style.gravity))
+        here = skull.hold(here, hover, hover + 3.0 + 400.0 * loose**2)
         points.append(here)
         heading = points[-1] - points[-2]
         heading = heading / np.maximum(np.linalg.norm(heading, axis=1, keepdims=True), 1e-6)
-        # hair on top runs along the skull and only falls once it has reached the side or the back.
-        free = np.clip(np.maximum((np.abs(here[:, 0]) - 48) / 22, (-here[:, 2] - 95) / 40), 0, 1)[:, None]
-        heading = heading + np.array([0, -1.0, 0]) * style.gravity * (0.1 + 1.3 * free) + 0.10 * wander
+        fall = np.minimum(1.0, style.gravity * (0.06 + 0.9 * free))
+        heading = (1 - 0.75 * fall) * heading + fall * np.array([0, -1.0, 0]) + 0.06 * wander
         heading[:, 0] += style.gravity * 0.9 * (1 - free[:, 0]) * away
         heading[:, 2] -= style.gravity * 0.55 * (1 - free[:, 0]) * np.clip((here[:, 2] + 60) / 60, 0, 1)
         heading /= np.linalg.norm(heading, axis=1, keepdims=True)
@@ -171,11 +174,11 @@ def brows(hair: Hair, rest: Array, surface: Array, normals: Array, side: str, se
     heading = heading / np.linalg.norm(heading, axis=1, keepdims=True) + 0.28 * normal
     length = np.interp(along, [0, 0.2, 1], [5.5, 8.5, 6.0]) * (0.7 + 0.5 * u[3])
     points = [root - 0.3 * normal]
-    for k in range(5):
+    for _ in range(5):
         points.append(points[-1] + heading * (length / 5)[:, None])
         heading = heading - 0.11 * normal + np.array([0.03 * sign, -0.04, 0])
         heading /= np.linalg.norm(heading, axis=1, keepdims=True)
-    radius = 0.05 * (0.7 + 0.6 * u[4])[:, None] * np.array([1, 1, 0.9, 0.75, 0.5, 0.15])
+    radius = 0.04 * (0.7 + 0.6 * u[4])[:, None] * np.array([1, 1, 0.9, 0.75, 0.5, 0.15])
     tint = np.where(u[2] < 0.8 * hair.grey, 1.0, 0.0) + 0.999 * u[3]
     return Strands(f"brow.{side}", np.stack(points, axis=1), radius, side_label(side, "brow"), "brows", tint)
 
@@ -212,7 +215,8 @@ def _curl(line: Array, curl: float, length: Array, phase: Array) -> Array:
 def _field(points: Array, scale: float, offset: float) -> Array:
     """Return a smooth pseudo-random field (N,) in [0, 1] of position: a few fixed plane waves."""
     waves = np.array([[1.0, 0.3, 0.5], [-0.4, 1.1, 0.2], [0.6, -0.7, 0.9], [0.2, 0.8, -1.2]])
-    total = sum(np.sin(points @ (scale * wave * (k + 1)) + offset * (1.7 + k)) for k, wave in enumerate(waves))
+    phases = (points @ (scale * wave * (k + 1)) + offset * (1.7 + k) for k, wave in enumerate(waves))
+    total = sum(map(np.sin, phases), np.zeros(len(points)))
     return 0.5 + 0.125 * total
 
 

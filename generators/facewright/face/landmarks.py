@@ -12,66 +12,85 @@ from functools import cache
 
 import numpy as np
 
-from facewright.eye.lids import INNER_EDGE, LATERAL, MEDIAL
+from facewright.eye.lids import INNER_EDGE, LATERAL, LOWER, MEDIAL, UPPER
 from facewright.face.basis import head_basis
+from facewright.face.hair import BROW_LINE
 from facewright.face.topology import Topology, topology
 
 Array = np.ndarray
 
-JAW_Y = (2, -14, -31, -48, -63, -78, -92, -104)
-"""Heights of jaw points 0-7 (and 16-9); point 8 is the chin."""
-BROW_XY = ((52, 15), (43, 22.5), (33, 24.5), (23, 22), (13, 18))
-"""Right brow 17-21, lateral to medial, as |x|, y; the upper edge of the hair."""
+JAW_YZ = ((2, -61), (-14, -57), (-31, -54), (-48, -52), (-63, -46), (-78, -35), (-92, -20), (-104, -4))
+"""Jaw points 0-7 (and 16-9): from the tragus down the ramus and along the mandible's edge; point 8 is the chin."""
+BROW_X, BROW_RISE_MM = (51, 42, 32, 22, 13), 2.0
+"""Right brow 17-21, lateral to medial: |x|, and the height above the middle of the hair."""
 BRIDGE_Y = (0, -11, -22)
 BASE_XY = ((13.5, -42.5), (6.5, -45.5))
+OUTER_LIP = (0.6, 0.22), (0.62, 0.32)
+"""Points of the upper and of the lower lip between corner and middle: |x| as a share of the mouth's half width."""
+INNER_LIP = 0.35
+INNER_CORNER = 0.9
 
 
 @cache
 def ibug68() -> Array:
     """Return the 68 vertex indices, valid at every subdivision level >= topology.LEVEL."""
     head = topology()
-    basis, rest = head_basis(), head.rest
-    face, skin = head.vertices_of("skin", "nose", "upper_lip", "lower_lip"), head.vertices_of("skin")
-    jaw = [_outermost(rest, skin, y, -1) for y in JAW_Y]
-    jaw_left = [_outermost(rest, skin, y, +1) for y in JAW_Y]
+    rest = head.rest
+    face, skin = head.vertices_of("skin", "nose"), head.vertices_of("skin")
+    jaw = [_lateral(rest, skin, y, z) for y, z in JAW_YZ]
     chin = _midline(rest, head.vertices_of("skin", "neck"),
                     lambda p: np.where(p[:, 2] > -5, p[:, 2] - 1.2 * p[:, 1], -1e9), (-118, -95))
-    brow_right = [_nearest(rest, face, -x, y) for x, y in BROW_XY]
-    brow_left = [_nearest(rest, face, x, y) for x, y in reversed(BROW_XY)]
+    brow = [_nearest(rest, face, x, np.interp(x, *BROW_LINE.T) + BROW_RISE_MM) for x in BROW_X]
     bridge = [_nearest(rest, face, 0, y) for y in BRIDGE_Y]
     tip = _midline(rest, head.vertices_of("nose"), lambda p: p[:, 2], (-45, -20))
     columella = _midline(rest, face, lambda p: -np.abs(p[:, 1] + 46.5), (-52, -42))
-    base = [*(_nearest(rest, face, -x, y) for x, y in BASE_XY), columella,
-            *(_nearest(rest, face, x, y) for x, y in reversed(BASE_XY))]
-    ids = [*jaw, chin, *jaw_left[::-1], *brow_right, *brow_left, *bridge, tip, *base]
-    for side in ("right", "left"):
-        inner, corner = basis.rings[side][INNER_EDGE], basis.rings[side][INNER_EDGE + 1]
-        order = [corner[LATERAL], inner[9], inner[5], corner[MEDIAL], inner[23], inner[19]]
-        if side == "left":
-            order = [corner[MEDIAL], inner[5], inner[9], corner[LATERAL], inner[19], inner[23]]
-        ids += order
-    return np.array([*ids, *_lips(head, rest)])
+    base = [_nearest(rest, face, x, y) for x, y in BASE_XY]
+    upper, lower, inner_upper, inner_lower = _lips(head)
+    eye = _eye(rest)
+    right = mirror(rest)
+    return np.array([
+        *right[jaw], chin, *jaw[::-1], *right[brow], *brow[::-1], *bridge, tip,
+        *right[base], columella, *base[::-1], *right[eye[[3, 2, 1, 0, 5, 4]]], *eye,
+        *right[upper[:-1]], *upper[::-1], *lower, *right[lower[-2::-1]],
+        *right[inner_upper[:-1]], *inner_upper[::-1], *inner_lower, *right[inner_lower[-2::-1]]])
 
 
-def _lips(head: Topology, rest: Array) -> list[int]:
+def mirror(rest: Array) -> Array:
+    """Return for each template vertex (V, 3) its partner on the other side; the template is exactly symmetric."""
+    key = np.round(rest, 3) + 0.0
+    there, here = np.lexsort((key * [-1, 1, 1] + 0.0).T), np.lexsort(key.T)
+    partner = np.empty(len(rest), int)
+    partner[there] = here
+    return partner
+
+
+def _eye(rest: Array) -> Array:
+    """Return 42-47 of the left eye: canthi, and the lid edge at a third and two thirds of the way between them."""
+    inner, corner = (head_basis().rings["left"][INNER_EDGE + k] for k in (0, 1))
+    medial, lateral = corner[MEDIAL], corner[LATERAL]
+    share = (rest[inner, 0] - rest[medial, 0]) / (rest[lateral, 0] - rest[medial, 0])
+    upper, lower = ([lid[np.argmin(np.abs(share[lid] - s))] for s in (1 / 3, 2 / 3)] for lid in (UPPER, LOWER))
+    return np.array([medial, *inner[upper], lateral, *inner[lower[::-1]]])
+
+
+def _lips(head: Topology) -> tuple[list[int], ...]:
+    """Return the left halves 54-51, 55-57, 64-62 and 65-66, each toward the midline."""
+    rest = head.rest
     upper, lower = head.vertices_of("upper_lip"), head.vertices_of("lower_lip")
     both = np.union1d(upper, lower)
-    width = float(np.abs(rest[both, 0]).max())
-    right, left = int(both[np.argmin(rest[both, 0])]), int(both[np.argmax(rest[both, 0])])
+    corner = int(both[np.argmax(rest[both, 0])])
+    x, y, _ = rest[corner]
 
     def at(ids: Array, share: float, score: Array) -> int:
-        near = np.abs(rest[ids, 0] - share * width)
-        return int(ids[np.argmin(near * 1.5 - score)])
+        return int(ids[np.argmax(score[ids] - 1.5 * np.abs(rest[ids, 0] - share * x))])
 
-    top = [at(upper, s, rest[upper, 1]) for s in (-0.6, -0.22, 0.0, 0.22, 0.6)]
-    bottom = [at(lower, s, -rest[lower, 1]) for s in (0.62, 0.32, 0.0, -0.32, -0.62)]
-    front_upper = upper[rest[upper, 2] > np.percentile(rest[upper, 2], 25)]
-    front_lower = lower[rest[lower, 2] > np.percentile(rest[lower, 2], 25)]
-    seam_top = [at(front_upper, s, -rest[front_upper, 1]) for s in (-0.35, 0.0, 0.35)]
-    seam_bottom = [at(front_lower, s, rest[front_lower, 1]) for s in (0.35, 0.0, -0.35)]
-    level = rest[[right, left], 1].mean()
-    corner = [at(both, s, -0.5 * np.abs(rest[both, 1] - level) + 0.3 * rest[both, 2]) for s in (-0.9, 0.9)]
-    return [right, *top, left, *bottom, corner[0], *seam_top, corner[1], *seam_bottom]
+    height, depth = rest[:, 1], rest[:, 2]
+    front_upper, front_lower = (ids[depth[ids] > np.percentile(depth[ids], 25)] for ids in (upper, lower))
+    inner_corner = at(both, INNER_CORNER, 0.3 * depth - 0.5 * np.abs(height - y))
+    return ([corner, *(at(upper, s, height) for s in (*OUTER_LIP[0], 0))],
+            [at(lower, s, -height) for s in (*OUTER_LIP[1], 0)],
+            [inner_corner, *(at(front_upper, s, -height) for s in (INNER_LIP, 0))],
+            [at(front_lower, s, height) for s in (INNER_LIP, 0)])
 
 
 def _nearest(rest: Array, ids: Array, x: float, y: float) -> int:
@@ -80,13 +99,12 @@ def _nearest(rest: Array, ids: Array, x: float, y: float) -> int:
     return int(front[np.argmin(flat - 0.05 * rest[front, 2])])
 
 
-def _outermost(rest: Array, ids: Array, y: float, sign: int) -> int:
-    ids = ids[(rest[ids, 2] > -75) & (rest[ids, 0] * sign > 0)]
-    score = rest[ids, 0] * sign - 5 * np.abs(rest[ids, 1] - y) + 0.12 * rest[ids, 2]
-    return int(ids[np.argmax(score)])
+def _lateral(rest: Array, ids: Array, y: float, z: float) -> int:
+    ids = ids[rest[ids, 0] > 20]
+    return int(ids[np.argmin(np.hypot(rest[ids, 1] - y, rest[ids, 2] - z))])
 
 
 def _midline(rest: Array, ids: Array, score: Callable[[Array], Array], y_range: tuple[float, float]) -> int:
     low, high = y_range
-    ids = ids[(np.abs(rest[ids, 0]) < 0.5) & (rest[ids, 1] > low) & (rest[ids, 1] < high)]
+    ids = ids[(np.abs(rest[ids, 0]) < 0.01) & (rest[ids, 1] > low) & (rest[ids, 1] < high)]
     return int(ids[np.argmax(score(rest[ids]))])

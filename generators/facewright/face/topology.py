@@ -13,7 +13,7 @@ import numpy as np
 
 from facewright.face.basis import head_basis
 from facewright.face.hair import scalp_weight
-from facewright.geometry.mesh import Subdivision
+from facewright.geometry.mesh import Subdivision, face_normals
 
 Array = np.ndarray
 
@@ -52,7 +52,7 @@ class Topology:
 
 @cache
 def topology(near: str | None = None) -> Topology:
-    """Return the topology after LEVEL steps, with nose and neck cut by smooth curves on the fine mesh.
+    """Return the topology after LEVEL steps, with nose, neck and lips cut anew on the fine mesh.
 
     `near` ("left" or "right") adds a step within NEAR_MM of that eye; vertex indices of the coarser mesh stay valid.
     """
@@ -69,15 +69,31 @@ def topology(near: str | None = None) -> Topology:
         rest = step.positions(rest)
         faces, part = np.concatenate([step.faces, faces[~fine]]), np.concatenate([part[fine][step.parent], part[~fine]])
         steps.append(step)
-    names = basis.part_names
-    skin, nose, neck = (names.index(name) for name in ("skin", "nose", "neck"))
-    centre = rest[faces].mean(axis=1)
+    return Topology(steps, faces, _recut(faces, part, rest, steps), rest)
+
+
+def _recut(faces: Array, part: Array, rest: Array, steps: list[Subdivision]) -> Array:
+    """Return part codes in which curves bound nose, nostrils and neck, and the lower lip is what goes with the jaw."""
+    basis = head_basis()
+    code = {name: k for k, name in enumerate(basis.part_names)}
+    centre, normal = rest[faces].mean(axis=1), face_normals(rest, faces)
     part = part.copy()
-    part[np.isin(part, (nose, neck))] = skin
-    free = part == skin
-    part[free & in_nose(centre)] = nose
-    part[free & below_jaw(centre)] = neck
-    return Topology(steps, faces, part, rest)
+    part[np.isin(part, (code["nose"], code["neck"]))] = code["skin"]
+    free = part == code["skin"]
+    part[free & in_nose(centre)] = code["nose"]
+    part[free & in_nostril(centre, normal)] = code["nostril"]
+    part[free & below_jaw(centre)] = code["neck"]
+    jaw = basis.express({"jawOpen": 1.0})
+    for step in steps:
+        jaw = step.positions(jaw)
+    lip = np.isin(part, (code["upper_lip"], code["lower_lip"]))
+    lower = jaw[faces].mean(axis=1)[:, 1] < np.interp(np.abs(centre[:, 0]), [0, 22], JAW_SPLIT_MM)
+    part[lip] = np.where(lower[lip], code["lower_lip"], code["upper_lip"])
+    return part
+
+
+JAW_SPLIT_MM = (-17.0, -12.0)
+"""Drop at jawOpen that parts the lips, at the midline and at the corners: halfway between the two lips' drops."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +125,7 @@ def masks(near: str | None = None) -> Masks:
         p = mesh.rest
         return np.exp(-0.5 * (((np.abs(p[:, 0]) - x) / rx) ** 2 + ((p[:, 1] - y) / ry) ** 2)) * (p[:, 2] > -70)
 
-    x, y, z = mesh.rest.T
+    _, y, z = mesh.rest.T
     blood = np.clip(0.9 * blob(40, -32, 17, 14) + 0.9 * blob(0, -32, 11, 9) + 0.35 * blob(0, -98, 12, 9)
                     + 0.25 * blob(0, 50, 30, 14), 0, 1)
     under = np.clip(blob(28, -11, 13, 5) + 0.8 * blob(15, -3, 5, 7) + 0.5 * blob(32, 8, 14, 4), 0, 1)
@@ -128,9 +144,15 @@ def in_nose(p: Array) -> Array:
     return (y > -46.5 + 0.02 * x * x) & (y < 4) & (np.abs(x) < half) & (z > front)
 
 
+def in_nostril(p: Array, normal: Array) -> Array:
+    """Return which template points (N, 3) with `normal` (N, 3) line a nostril: the wall that faces back into the nose."""
+    x, y, _ = p.T
+    return in_nose(p) & (np.abs(x) < 14) & (y < -36) & (normal[:, 2] < 0.05)
+
+
 def below_jaw(p: Array) -> Array:
     """Return which template points (N, 3) lie below the mandible's edge, on neck or nape."""
-    x, y, z = p.T
+    _, y, z = p.T
     line = np.interp(z, [-190, -165, -105, -90, -70, -45, -20, 0, 15],
                      [-40, -40, -36, -38, -66, -91, -104, -111, -113])
     return y < line

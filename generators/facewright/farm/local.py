@@ -139,7 +139,8 @@ class _Crew:
             if ready or self.stopped:
                 return process if ready else None
             process.close()
-        raise UserError(f"worker processes die while they start; the log is {process.log}, its end: {process.tail()}")
+        last = self.processes[number]
+        raise UserError(f"worker processes die while they start; the log is {last.log}, its end: {last.tail()}")
 
     def _mourn(self, index: int, block: list[int], process: _Process) -> None:
         self.deaths[index] += 1

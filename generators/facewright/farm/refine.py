@@ -13,7 +13,7 @@ from facewright.dataset.layout import encode_layer, layer_file
 from facewright.dataset.reader import Dataset
 from facewright.dataset.writer import Writer, record_of, reopen
 from facewright.errors import CheckError, UserError
-from facewright.farm.worker import judge
+from facewright.farm.worker import judge, refined_by
 from facewright.progress import Emit
 from facewright.refining import open_refiner
 from facewright.render import LAYERS
@@ -22,15 +22,16 @@ from facewright.render import LAYERS
 def refine(folder: Path, spec: str, python: str | None, emit: Emit) -> int:
     """Give every frame of the dataset in `folder` the layer `refined` by refiner `spec`; return how many failed.
 
-    Frames that this refiner has refined already are kept, so the command may be repeated. A failure leaves the
-    frame as it was. Raises UserError.
+    Frames that this very refiner (spec, profile, limits) has refined already are kept, so the command may be repeated.
+    A failure leaves the frame as it was. Raises UserError.
     """
     dataset = facewright.dataset.open(folder, [name for name in LAYERS if name != "refined"])
     begun = time.monotonic()
     made = failed = 0
     with reopen(folder) as writer, open_refiner(spec, python) as refiner:
         writer.save_card(writer.card.refined_by(spec))
-        todo = [index for index in dataset.indices if _refiner_of(dataset, index) != spec]
+        mine = {"spec": spec, **refiner.about}
+        todo = [index for index in dataset.indices if not _is_refined_by(dataset, index, mine)]
         emit({"event": "start", "total": len(dataset), "done": len(dataset) - len(todo), "folder": str(folder)})
         for index in todo:
             start = time.perf_counter()
@@ -56,12 +57,13 @@ def _refine_one(dataset: Dataset, writer: Writer, index: int, refiner: Any, spec
     frame.checks = check_frame(frame)
     frame = refiner.refine(frame)
     judge(frame)
-    frame.about = {**frame.about, "refiner": {"spec": spec, **refiner.about}}
+    frame.about = frame.about | refined_by(spec, frame)
     old = dataset.record(index)
     name = layer_file(index, "refined")
     new = {name: encode_layer("refined", frame.layers["refined"])}
     writer.put(index, new, record_of(frame) | {"layers": old["layers"]})
 
 
-def _refiner_of(dataset: Dataset, index: int) -> str:
-    return dataset.record(index)["made"]["about"].get("refiner", {}).get("spec", "none")
+def _is_refined_by(dataset: Dataset, index: int, refiner: dict[str, Any]) -> bool:
+    account = dataset.record(index)["made"]["about"].get("refiner", {"spec": "none", "name": "none"})
+    return all(account.get(key) == value for key, value in refiner.items())

@@ -102,12 +102,18 @@ def open_maker(
                     frame = refiner.refine(frame)
                     judge(frame)
             except Exception as error:
-                error.frame = frame  # for the quarantine
+                vars(error)["frame"] = frame  # for the quarantine
                 raise
-            frame.about = about
+            frame.about = about | refined_by(refine, frame)
             return frame
 
         yield make, about
+
+
+def refined_by(spec: str, frame: Frame) -> dict[str, Any]:
+    """Return the frame's own account of its refiner (parameters, outcome, drift) under the key of a record."""
+    account = frame.about.get("refiner")
+    return {"refiner": {"spec": spec, **account}} if account else {}
 
 
 def judge(frame: Frame) -> None:

@@ -57,7 +57,8 @@ class Subdivision:
     """One Catmull-Clark step for fixed `faces` (F, 4) over `count` vertices.
 
     Original vertices keep their indices; then come edge points, then face points. Boundary edges and vertices follow
-    the crease rule; vertices that no face uses stay. `faces` (4F, 4) is the new topology and `parent` (4F,) the quad each came from.
+    the crease rule; vertices that no face uses stay. `faces` (4F, 4) is the new topology and
+    `parent` (4F,) the quad each came from.
     """
 
     def __init__(self, faces: Array, count: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from facewright.errors import MissingPackage, UserError
@@ -12,7 +13,7 @@ MINIMUM = (4, 5, 0)
 def import_bpy() -> Any:
     """Return bpy. Raises MissingPackage without it and UserError below MINIMUM."""
     try:
-        import bpy
+        bpy: Any = importlib.import_module("bpy")
     except ImportError as error:
         raise MissingPackage(
             f"rendering needs Blender's bpy ({error}); run this inside Blender, or `python -m pip install bpy==4.5.*` "
@@ -54,7 +55,7 @@ def multilayer_exr(settings: Any) -> None:
 
 def use_nodes(datablock: Any) -> Any:
     """Return the emptied node tree of a material or world; in 5.x trees always exist and use_nodes is deprecated."""
-    if datablock.node_tree is None or not datablock.use_nodes:
+    if not (datablock.node_tree and datablock.use_nodes):
         datablock.use_nodes = True
     datablock.node_tree.nodes.clear()
     return datablock.node_tree

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -56,7 +57,7 @@ def principled(g: Graph, base: Any, *, roughness: Any, normal: Any = None, specu
 
 def sclera(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     """Painted white with vessels under a wet coat."""
-    polar = g.attribute("polar").outputs["Vector"]
+    polar = _polar(g)
     base = g.image(images["sclera"], polar).outputs["Color"]
     x, y, _ = g.split(polar)
     grain = g.noise(g.join(g.math("MULTIPLY", x, 75.0), g.math("MULTIPLY", y, 37.0), 0.0), 0.55, 3,
@@ -67,10 +68,16 @@ def sclera(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
 
 def iris(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     """Painted stroma with relief."""
-    polar = g.attribute("polar").outputs["Vector"]
+    polar = _polar(g)
     base = g.image(images["iris"], polar).outputs["Color"]
     height = g.image(images["iris_height"], polar).outputs["Color"]
     return principled(g, base, roughness=0.55, normal=g.bump(height, 0.00022), specular=0.25)
+
+
+def _polar(g: Graph) -> Socket:
+    """Return the texture coordinate (angle / 2 pi in [0, 1), radius) of the eye's `polar` attribute."""
+    cosine, sine, radius = g.split(g.attribute("polar").outputs["Vector"])
+    return g.join(g.math("FRACT", g.math("DIVIDE", g.math("ARCTAN2", sine, cosine), 2 * math.pi)), radius, 0.0)
 
 
 def pupil(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
@@ -189,6 +196,7 @@ def _fibre(g: Graph, colour: Any, roughness: float) -> Socket:
     node.inputs["Roughness"].default_value = roughness
     node.inputs["Radial Roughness"].default_value = 0.45
     node.inputs["Random Roughness"].default_value = 0.2
+    node.inputs["IOR"].default_value = 1.42  # keratin's 1.55 under our wide skies makes black hair grey
     return node.outputs[0]
 
 

@@ -103,7 +103,7 @@ class Graph:
 
     def image(self, image: Any, place: Socket) -> Any:
         """Return the Image Texture node of `image` sampled at `place` (uv)."""
-        node = self.node("ShaderNodeTexImage", image=image, extension="EXTEND")
+        node = self.node("ShaderNodeTexImage", image=image, extension="REPEAT")
         self.feed(node.inputs["Vector"], place)
         return node
 

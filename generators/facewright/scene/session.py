@@ -18,12 +18,13 @@ from facewright.errors import FacewrightError, RenderError, UserError
 from facewright.eye.iris import iris_albedo, sclera_albedo
 from facewright.face.skin import mean_albedo
 from facewright.figure import Figure, build_figure, strands, surfaces
+from facewright.recipe import OUTPUTS
 from facewright.render import Frame
 from facewright.sample import Sample
 from facewright.scene import compat, passes, upload
 from facewright.scene.materials import MATERIALS
 from facewright.scene.nodes import Graph
-from facewright.scene.world import camera_object, lamps, world_light
+from facewright.scene.world import camera_object, illuminant, lamps, world_light
 from facewright.truth import Truth
 
 Array = np.ndarray
@@ -32,6 +33,8 @@ DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
 NO_DENOISER_FACTOR = 3
 """Samples are multiplied by this where Blender has no denoiser (Debian's builds)."""
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+WHITE_BALANCE = 0.75
+"""Share of the illuminant's colour that automatic white balance removes; what is left keeps evenings warm."""
 DEFAULT_VIEW_LAYER = "ViewLayer"
 
 
@@ -48,7 +51,7 @@ class CyclesRenderer:
         self.bpy = compat.import_bpy()
         self.device, self.hdri_folder, self.threads = device, hdri_folder, threads
         self.about: dict[str, Any] = {}
-        self._means: dict[str, float] = {}
+        self._means: dict[str, Array] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> CyclesRenderer:
@@ -67,7 +70,7 @@ class CyclesRenderer:
         if self._folder:
             self._folder.cleanup()
 
-    def __call__(self, sample: Sample, outputs: tuple[str, ...]) -> Frame:
+    def __call__(self, sample: Sample, outputs: tuple[str, ...] = OUTPUTS) -> Frame:
         """Return the frame of `sample`; raises RenderError with Blender's reason."""
         try:
             return self._frame(sample, outputs)
@@ -89,7 +92,9 @@ class CyclesRenderer:
         layers = self._label_layers(scene, groups, outputs, truth)
         clock.lap("labels")
         linear = np.stack([beauty[f"{DEFAULT_VIEW_LAYER}.Combined.{c}"] for c in "RGB"], axis=-1).astype(np.float32)
-        linear *= exposure(linear, sample, truth.face_box)
+        linear *= exposure(linear, sample, truth.face_box) * self._white_balance(sample)
+        if sample.image.spectrum == "nir":
+            linear = np.repeat(linear.mean(axis=2, keepdims=True), 3, axis=2)
         layers["rgb"] = encode_srgb(linear)
         if "linear" in outputs:
             layers["linear"] = linear
@@ -138,6 +143,12 @@ class CyclesRenderer:
         scene.world = world_light(bpy, figure, self.hdri_folder, self._means)
         self._settings(scene, sample)
         return scene, groups
+
+    def _white_balance(self, sample: Sample) -> Array:
+        """Return channel gains (3,) that undo WHITE_BALANCE of the illuminant's colour, as a camera does."""
+        if sample.image.spectrum == "nir":
+            return np.ones(3, np.float32)
+        return (illuminant(sample.light, self._means) ** -WHITE_BALANCE).astype(np.float32)
 
     def _settings(self, scene: Any, sample: Sample) -> None:
         render, cycles = scene.render, scene.cycles
@@ -212,7 +223,7 @@ class CyclesRenderer:
         scene.render.filepath = str(path)
         scene.render.use_file_extension = False
         scene.view_layers[0].name = DEFAULT_VIEW_LAYER
-        with _quiet():
+        with _Quiet():
             self.bpy.ops.render.render(scene=scene.name, write_still=True)
         if not path.exists():
             raise RenderError(f"{name}: Blender wrote no file")
@@ -310,7 +321,7 @@ class _Clock:
         self.seconds[name], self._last = now - self._last, now
 
 
-class _quiet:
+class _Quiet:
     """Keep Blender's per-render chatter out of stdout, which belongs to progress events."""
 
     def __enter__(self) -> None:

@@ -16,11 +16,11 @@ from facewright.scene.nodes import Graph
 from facewright.scene.upload import METRES
 from facewright.truth import CameraTruth
 from facewright.world.leds import led_positions
-from facewright.world.parameters import STUDIO_HDRIS
+from facewright.world.parameters import STUDIO_HDRIS, Light
 
 Array = np.ndarray
 SENSOR_MM = 36.0
-LED_RADIUS_MM = 1.25
+LED_RADIUS_MM = 1.5
 """Half the width of a common SMD infrared emitter's lens."""
 
 
@@ -51,8 +51,8 @@ def camera_object(bpy: Any, camera: CameraTruth, collection: Any) -> Any:
     return thing
 
 
-def world_light(bpy: Any, figure: Figure, folder: Path | None, means: dict[str, float]) -> Any:
-    """Return a World lit by the sample's map, its mean luminance normalised to 1; `means` caches that mean."""
+def world_light(bpy: Any, figure: Figure, folder: Path | None, means: dict[str, Array]) -> Any:
+    """Return a World lit by the sample's map, its mean luminance normalised to 1; `means` caches mean colours (3,)."""
     light = figure.sample.light
     world = bpy.data.worlds.new("world")
     g = Graph(use_nodes(world))
@@ -62,7 +62,7 @@ def world_light(bpy: Any, figure: Figure, folder: Path | None, means: dict[str, 
     else:
         image = bpy.data.images.load(str(find_hdri(bpy, light.hdri, folder)), check_existing=True)
         if light.hdri not in means:
-            means[light.hdri] = _mean_luminance(image)
+            means[light.hdri] = _mean_colour(image)
         turn = g.node("ShaderNodeMapping")
         turn.inputs["Rotation"].default_value = (0, 0, math.radians(light.hdri_rotation_deg))
         g.feed(turn.inputs["Vector"], g.node("ShaderNodeTexCoord").outputs["Generated"])
@@ -72,7 +72,7 @@ def world_light(bpy: Any, figure: Figure, folder: Path | None, means: dict[str, 
         if figure.sample.image.spectrum == "nir":
             colour = _grey(g, colour)
         g.feed(background.inputs["Color"], colour)
-        background.inputs["Strength"].default_value = light.hdri_strength / means[light.hdri]
+        background.inputs["Strength"].default_value = light.hdri_strength / luminance(means[light.hdri])
     out = g.node("ShaderNodeOutputWorld")
     g.feed(out.inputs["Surface"], background.outputs[0])
     world.cycles.sampling_method = "MANUAL"  # the automatic map costs 0.9-1.3 s per frame
@@ -119,6 +119,19 @@ def blackbody(kelvin: float) -> tuple[float, float, float]:
     return float(r), float(g), float(b)
 
 
+def illuminant(light: Light, means: dict[str, Array]) -> Array:
+    """Return the colour (3,) of the sample's light as a whole, luminance 1: what a camera's white balance corrects."""
+    total = light.key_strength * np.array(blackbody(light.key_temperature_k)) if light.key_strength else np.zeros(3)
+    if light.hdri != "none":
+        total = total + light.hdri_strength * means[light.hdri] / luminance(means[light.hdri])
+    return total / luminance(total) if total.any() else np.ones(3)
+
+
+def luminance(rgb: Array) -> float:
+    """Return the Rec.709 luminance of a linear colour (3,)."""
+    return float(rgb @ [0.2126, 0.7152, 0.0722])
+
+
 def _lamp(bpy: Any, data: Any, position: Array, axis: Array, collection: Any) -> None:
     thing = bpy.data.objects.new(data.name, data)
     z = axis / np.linalg.norm(axis)
@@ -131,15 +144,14 @@ def _lamp(bpy: Any, data: Any, position: Array, axis: Array, collection: Any) ->
     collection.objects.link(thing)
 
 
-def _mean_luminance(image: Any) -> float:
-    """Return the solid-angle-weighted mean luminance of an equirectangular map."""
+def _mean_colour(image: Any) -> Array:
+    """Return the solid-angle-weighted mean colour (3,) of an equirectangular map, suns capped at radiance 50."""
     columns, rows = image.size
     pixels = np.empty(columns * rows * 4, np.float32)
     image.pixels.foreach_get(pixels)
-    rgb = pixels.reshape(rows, columns, 4)[..., :3].astype(float)
-    weight = np.cos((np.arange(rows) + 0.5) / rows * math.pi - math.pi / 2)[:, None]
-    luminance = np.minimum(rgb @ [0.2126, 0.7152, 0.0722], 50.0)
-    return max(1e-4, float((luminance * weight).sum() / (weight.sum() * columns)))
+    rgb = np.minimum(pixels.reshape(rows, columns, 4)[..., :3].astype(float), 50.0)
+    weight = np.cos((np.arange(rows) + 0.5) / rows * math.pi - math.pi / 2)[:, None, None]
+    return np.maximum((rgb * weight).sum(axis=(0, 1)) / (weight.sum() * columns), 1e-4)
 
 
 def _grey(g: Graph, colour: Any) -> Any:
