@@ -54,3 +54,11 @@ def test_the_recipes_on_the_page_are_valid():
         data = yaml.safe_load(text)
         data.pop("extends", None)
         Recipe.from_data(data)
+
+
+def test_every_landmark_is_defined_once_and_shown():
+    page = (ROOT / "docs/landmarks.md").read_text(encoding="utf-8")
+    indices = [int(k) for cell in re.findall(r"^\| ([\d, ]+) \|", page, re.MULTILINE) for k in cell.split(",")]
+    assert sorted(indices) == list(range(68))
+    for name in re.findall(r"\((images/\w+\.png)\)", page + LABELS):
+        assert (ROOT / "docs" / name).stat().st_size < 300_000

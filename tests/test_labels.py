@@ -52,7 +52,7 @@ def cast(frame):
     glass, _ = world_mesh(cornea)
     first, depth = _first(solid, origin, directions)
     _, glass_depth = _first(glass, origin, directions)
-    label = np.where(first >= 0, ids[first], 0).astype(int)
+    label = np.where(first >= 0, ids[first].astype(int), 0)
     through = glass_depth < depth
     label[through] = -1
     for eye in figure.eyes.values():
@@ -63,7 +63,7 @@ def cast(frame):
         rim &= np.isfinite(below).all(axis=1) & (local[:, 2] < 0)
         where = np.nonzero(through)[0][rim]
         hit, _ = _first(solid, start[rim] @ eye.rotation.T + eye.centre, below[rim] @ eye.rotation.T, each=True)
-        label[where] = np.where(hit >= 0, ids[hit], -1)
+        label[where] = np.where(hit >= 0, ids[hit].astype(int), -1)
     z = np.minimum(depth, glass_depth) * (directions @ camera.rotation[2])
     shape = (camera.height, camera.width)
     return label.reshape(shape), np.where(np.isfinite(z), z, 0).reshape(shape)

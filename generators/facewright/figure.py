@@ -317,8 +317,8 @@ def _hairs(sample: Sample, mesh: Topology, head: Array) -> list[Strands]:
     seed = (sample.seed, sample.subject_index)
     normals = vertex_normals(head, mesh.faces)
     brow_count = int(850 * subject.hair.brow_density)
-    n = len(topology().rest)  # brows need no finer surface than the common mesh
-    found = [hair_module.brows(subject.hair, mesh.rest[:n], head[:n], normals[:n], side, seed, brow_count,
+    skin = topology().vertices_of("skin", "nose")  # brows need no finer surface than the common mesh, and no socket
+    found = [hair_module.brows(subject.hair, mesh.rest[skin], head[skin], normals[skin], side, seed, brow_count,
                                subject.head.gender) for side in SIDES]
     style = hair_module.STYLES[subject.hair.style]
     pixels_per_mm = sample.image.width / sample.camera.field_mm

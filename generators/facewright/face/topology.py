@@ -145,9 +145,12 @@ def in_nose(p: Array) -> Array:
 
 
 def in_nostril(p: Array, normal: Array) -> Array:
-    """Return which template points (N, 3) with `normal` (N, 3) line a nostril: the wall that faces back into the nose."""
-    x, y, _ = p.T
-    return in_nose(p) & (np.abs(x) < 14) & (y < -36) & (normal[:, 2] < 0.05)
+    """Return which template points (N, 3) with `normal` (N, 3) line a nostril: its front wall, which faces back, its
+    floor and its sides.
+    """
+    x, y, z = p.T
+    opening = np.hypot((np.abs(x) - 8.4) / 3.7, (y + 42.7) / 1.9) < 1
+    return in_nose(p) & ((opening & (z < 33)) | ((np.abs(x) < 14) & (y < -36) & (normal[:, 2] < 0.05)))
 
 
 def below_jaw(p: Array) -> Array:

@@ -54,8 +54,8 @@ def multilayer_exr(settings: Any) -> None:
 
 
 def use_nodes(datablock: Any) -> Any:
-    """Return the emptied node tree of a material or world; in 5.x trees always exist and use_nodes is deprecated."""
-    if not (datablock.node_tree and datablock.use_nodes):
+    """Return the emptied node tree of a new material or world; 5.x makes it at once and deprecates use_nodes."""
+    if not datablock.node_tree:
         datablock.use_nodes = True
     datablock.node_tree.nodes.clear()
     return datablock.node_tree
