@@ -37,8 +37,16 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     base = Profile.load(args.profiles[0])
     base = replace(base, view=View(args.crop))
-    fitted = fit.fit_sensor(args.real, args.synthetic, base=base, evaluations=args.evaluations, budget_s=args.budget,
-                            field_mm=args.field_mm, seed=args.seed, progress=print)
+    fitted = fit.fit_sensor(
+        args.real,
+        args.synthetic,
+        base=base,
+        evaluations=args.evaluations,
+        budget_s=args.budget,
+        field_mm=args.field_mm,
+        seed=args.seed,
+        progress=print,
+    )
     flags = {name: Constant(True) for name in ("gray", "equalise") if name in fitted.profile.dists}
     profiles = {"identity": Profile("identity", dists=flags)}
     profiles |= {name: Profile.load(name) for name in args.profiles}
@@ -54,13 +62,22 @@ def main() -> None:
     reference = Reference(real)
     rows = {name: measure(profile, scenes, real, groups, reference) for name, profile in profiles.items()}
     half = fit.halves(groups)
-    sides = [[group for group, first in zip(groups, half.tolist(), strict=True) if first is side]
-             for side in (True, False)]
+    sides = [
+        [group for group, first in zip(groups, half.tolist(), strict=True) if first is side] for side in (True, False)
+    ]
     rows["floor"] = {**distances(Reference(real[half]), real[~half]), **judged(real[half], real[~half], *sides)}
     speed = {name: {size: rate(profile, size) for size in SIZES} for name, profile in profiles.items()}
-    result = {"name": args.name, "real": len(real), "synthetic": len(scenes), "size": list(size[::-1]),
-              "fit": dict(fitted.profile.fit), "notes": list(fitted.notes), "rows": rows, "images_per_second": speed,
-              "machine": machine(args.threads)}
+    result = {
+        "name": args.name,
+        "real": len(real),
+        "synthetic": len(scenes),
+        "size": list(size[::-1]),
+        "fit": dict(fitted.profile.fit),
+        "notes": list(fitted.notes),
+        "rows": rows,
+        "images_per_second": speed,
+        "machine": machine(args.threads),
+    }
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
     (folder / f"refiner_sensor_{args.name}.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -79,20 +96,29 @@ def measure(profile: Profile, scenes: list, real: torch.Tensor, groups: list[str
     cameras = [draw(profile, seed, scene.index, px_per_mm=scene.px_per_mm) for scene in scenes]
     in_sensor = whole * [camera.scale for camera in cameras]
     row = distances(reference, made) | judged(made, real, [str(n) for n in range(len(made))], groups)
-    return row | {"drift_px": quantiles(whole), "drift_sensor_px": quantiles(in_sensor),
-                  "edges": round(float(np.nanmedian([item.edges for item in found])), 3)}
+    return row | {
+        "drift_px": quantiles(whole),
+        "drift_sensor_px": quantiles(in_sensor),
+        "edges": round(float(np.nanmedian([item.edges for item in found])), 3),
+    }
 
 
 def distances(reference: Reference, made: torch.Tensor) -> dict:
     found = reference.distances(made)
-    return {"swd": [round(x, 4) for x in found.swd], "psd": round(found.psd, 4), "lab": round(found.lab, 4),
-            "tone": round(found.tone, 4)}
+    return {
+        "swd": [round(x, 4) for x in found.swd],
+        "psd": round(found.psd, 4),
+        "lab": round(found.lab, 4),
+        "tone": round(found.tone, 4),
+    }
 
 
 def judged(a: torch.Tensor, b: torch.Tensor, a_groups: list[str], b_groups: list[str]) -> dict:
     tests = {judge: two_sample(a, b, judge=judge, groups=(a_groups, b_groups)) for judge in ("features", "cnn")}
-    return {f"c2st_{judge}": {key: round(value, 3) for key, value in test._asdict().items()}
-            for judge, test in tests.items()}
+    return {
+        f"c2st_{judge}": {key: round(value, 3) for key, value in test._asdict().items()}
+        for judge, test in tests.items()
+    }
 
 
 def quantiles(values: np.ndarray) -> list[float]:
@@ -115,26 +141,42 @@ def rate(profile: Profile, size: int) -> float:
 def machine(threads: int) -> dict:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {"cpu": names[0] if names else platform.processor(), "threads": threads, "python": platform.python_version(),
-            "torch": torch.__version__, "kornia": kornia.__version__, "numpy": np.__version__}
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "threads": threads,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "kornia": kornia.__version__,
+        "numpy": np.__version__,
+    }
 
 
 def markdown(result: dict) -> str:
-    lines = [f"# Sensor refiner: {result['name']}", "",
-             f"{result['synthetic']} synthetic frames against {result['real']} held-out real pictures at "
-             f"{result['size'][0]} x {result['size'][1]} px. C2ST: balanced accuracy (AUC); 0.5 is chance.", "",
-             "| | SWD fine/mid/coarse | PSD | Lab | tone | C2ST features | C2ST CNN | drift px med/p95 | sensor px |",
-             "|---|---|---|---|---|---|---|---|---|"]
+    lines = [
+        f"# Sensor refiner: {result['name']}",
+        "",
+        f"{result['synthetic']} synthetic frames against {result['real']} held-out real pictures at "
+        f"{result['size'][0]} x {result['size'][1]} px. C2ST: balanced accuracy (AUC); 0.5 is chance.",
+        "",
+        "| | SWD fine/mid/coarse | PSD | Lab | tone | C2ST features | C2ST CNN | drift px med/p95 | sensor px |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     for name, row in result["rows"].items():
-        judges = [f"{row[key]['accuracy']:.2f} ± {row[key]['se']:.2f} ({row[key]['auc']:.2f})"
-                  for key in ("c2st_features", "c2st_cnn")]
+        judges = [
+            f"{row[key]['accuracy']:.2f} ± {row[key]['se']:.2f} ({row[key]['auc']:.2f})"
+            for key in ("c2st_features", "c2st_cnn")
+        ]
         moved = [" / ".join(map(str, row[key])) if key in row else "" for key in ("drift_px", "drift_sensor_px")]
-        lines.append(f"| {name} | {' / '.join(f'{x:.3f}' for x in row['swd'])} | {row['psd']:.3f} | {row['lab']:.3f} | "
-                     f"{row['tone']:.2f} | {' | '.join(judges)} | {' | '.join(moved)} |")
+        lines.append(
+            f"| {name} | {' / '.join(f'{x:.3f}' for x in row['swd'])} | {row['psd']:.3f} | {row['lab']:.3f} | "
+            f"{row['tone']:.2f} | {' | '.join(judges)} | {' | '.join(moved)} |"
+        )
     sizes = " | ".join(f"{size} px" for size in SIZES)
     lines += ["", f"| images/s, drift check apart | {sizes} |", "|---|---|---|---|"]
-    lines += [f"| {name} | " + " | ".join(f"{value:g}" for value in speed.values()) + " |"
-              for name, speed in result["images_per_second"].items()]
+    lines += [
+        f"| {name} | " + " | ".join(f"{value:g}" for value in speed.values()) + " |"
+        for name, speed in result["images_per_second"].items()
+    ]
     facts = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
     return "\n".join([*lines, "", facts, ""])
 

@@ -31,8 +31,11 @@ def tiny_recipes():
     return {name: Recipe.load(name, [*size, *FAST]) for name, size in TINY.items()}
 
 
-@pytest.fixture(scope="session", params=[("eye_rgb", 0), ("eye_rgb", 4), ("eye_nir", 1), ("eye_nir", 5), ("face", 0),
-                                         ("face", 5)], ids=lambda p: f"{p[0]}-{p[1]}")
+@pytest.fixture(
+    scope="session",
+    params=[("eye_rgb", 0), ("eye_rgb", 4), ("eye_nir", 1), ("eye_nir", 5), ("face", 0), ("face", 5)],
+    ids=lambda p: f"{p[0]}-{p[1]}",
+)
 def frame(request, cycles, tiny_recipes):
     """A tiny frame with all its layers."""
     name, index = request.param

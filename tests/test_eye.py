@@ -85,8 +85,10 @@ def test_lids_touch_the_globe_and_are_never_cut_by_it(index):
     start = SAMPLES[index]
     mesh, resting = topology("left"), body(start.subject)
     rest_eye = np.array([31.0, 0, 0])
-    near = {side: mesh.faces[np.linalg.norm(mesh.rest[mesh.faces].mean(axis=1) - rest_eye * sign, axis=1) < 24]
-            for side, sign in (("right", -1), ("left", 1))}
+    near = {
+        side: mesh.faces[np.linalg.norm(mesh.rest[mesh.faces].mean(axis=1) - rest_eye * sign, axis=1) < 24]
+        for side, sign in (("right", -1), ("left", 1))
+    }
     touching = np.nonzero(lids.CONTACT == 1)[0]
     for yaw, pitch, blink in GRID:
         toward = head_rotation(math.radians(yaw), math.radians(pitch), 0.0) @ np.array([0, 0, 600.0])
@@ -94,7 +96,9 @@ def test_lids_touch_the_globe_and_are_never_cut_by_it(index):
         _, head = head_surface(start.replace({"expression.blink": blink}), resting, rotations)
         for side in ("right", "left"):
             corners = head[near[side]]
-            points = np.concatenate([corners.mean(axis=1), *(0.5 * (corners[:, k - 1] + corners[:, k]) for k in range(4))])
+            points = np.concatenate(
+                [corners.mean(axis=1), *(0.5 * (corners[:, k - 1] + corners[:, k]) for k in range(4))]
+            )
             cut = lids.clearance(points, resting.globes[side], resting.centres[side], rotations[side]).min()
             assert cut > 0, f"{side} eye shows through its lid by {-cut:.3f} mm at {yaw, pitch, blink}"
             edge = head[head_basis().rings[side][lids.INNER_EDGE][touching]]
@@ -103,8 +107,9 @@ def test_lids_touch_the_globe_and_are_never_cut_by_it(index):
 
 
 def test_blink_closes_the_fissure_in_proportion():
-    start = SAMPLES[1].replace({"expression.wink": 0.0, "gaze.yaw_deg": 0.0, "gaze.pitch_deg": 0.0,
-                                "expression.mood": "neutral"})
+    start = SAMPLES[1].replace(
+        {"expression.wink": 0.0, "gaze.yaw_deg": 0.0, "gaze.pitch_deg": 0.0, "expression.mood": "neutral"}
+    )
     opening = [build_figure(start.replace({"expression.blink": b})).eyes["left"].openness for b in (0.0, 0.5, 1.0)]
     assert opening[0] > 0.5
     assert 0.25 * opening[0] < opening[1] < 0.75 * opening[0]

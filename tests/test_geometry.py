@@ -101,5 +101,7 @@ def test_subdividing_a_cube_keeps_it_closed_and_rounds_it():
     assert len(fine) == 8 + 12 + 6
     assert step.faces.shape == (24, 4)
     assert (step.edge_uses == 2).all()
-    assert np.linalg.norm(fine[:8], axis=1) == pytest.approx(np.full(8, math.sqrt(3) * 5 / 9)), "Catmull-Clark, valence 3"
+    assert np.linalg.norm(fine[:8], axis=1) == pytest.approx(np.full(8, math.sqrt(3) * 5 / 9)), (
+        "Catmull-Clark, valence 3"
+    )
     assert step.linear(corners)[:8] == pytest.approx(corners)

@@ -30,7 +30,7 @@ def world_mesh(parts):
 
 def pixel_rays(camera):
     """Return the pinhole (3,) and unit directions (H * W, 3) in world mm through all pixel centres."""
-    y, x = np.mgrid[0:camera.height, 0:camera.width] + 0.5
+    y, x = np.mgrid[0 : camera.height, 0 : camera.width] + 0.5
     local = np.stack([x.ravel(), y.ravel(), np.ones(x.size)], axis=1) @ np.linalg.inv(camera.K).T
     directions = local @ camera.rotation
     return -camera.rotation.T @ camera.translation_mm, directions / np.linalg.norm(directions, axis=1, keepdims=True)
@@ -172,8 +172,9 @@ def test_landmarks_visible_by_ray_casting_are_marked_visible(frame, cast):
     if pixel < 1:
         assert frame.truth.landmarks_visible[clear].mean() > 0.9 if clear.any() else True
         assert not frame.truth.landmarks_visible[buried].any()
-    assert not frame.truth.landmarks_visible[~((frame.truth.landmarks_2d >= 0)
-                                               & (frame.truth.landmarks_2d < [width, height])).all(axis=1)].any()
+    assert not frame.truth.landmarks_visible[
+        ~((frame.truth.landmarks_2d >= 0) & (frame.truth.landmarks_2d < [width, height])).all(axis=1)
+    ].any()
 
 
 def test_normals_face_the_camera_and_match_the_depth(frame):
@@ -206,8 +207,15 @@ def test_a_person_looking_at_the_camera_has_zero_gaze(tiny_recipes):
     from facewright.labels import truth_of
     from facewright.truth import pitch_yaw
 
-    changes = {"gaze.reference": "camera", "gaze.yaw_deg": 0.0, "gaze.pitch_deg": 0.0, "camera.shift_x": 0.0,
-               "pose.head_yaw_deg": 12.0, "pose.head_pitch_deg": -5.0, "camera.azimuth_deg": 10.0}
+    changes = {
+        "gaze.reference": "camera",
+        "gaze.yaw_deg": 0.0,
+        "gaze.pitch_deg": 0.0,
+        "camera.shift_x": 0.0,
+        "pose.head_yaw_deg": 12.0,
+        "pose.head_pitch_deg": -5.0,
+        "camera.azimuth_deg": 10.0,
+    }
     base = sample(tiny_recipes["face"], 5, 0).replace(changes)
     truth = truth_of(base.replace({"gaze.distance_mm": base.camera.distance_mm}))
     for eye in truth.eyes.values():
@@ -223,10 +231,22 @@ def test_looking_to_image_left_is_positive_yaw(tiny_recipes):
     from facewright.labels import truth_of
     from facewright.truth import pitch_yaw
 
-    base = sample(tiny_recipes["face"], 5, 0).replace({
-        "pose.head_yaw_deg": 0.0, "pose.head_pitch_deg": 0.0, "pose.head_roll_deg": 0.0, "camera.azimuth_deg": 0.0,
-        "camera.elevation_deg": 0.0, "camera.roll_deg": 0.0, "camera.shift_x": 0.0, "camera.shift_y": 0.0, "gaze.reference": "head", "gaze.distance_mm": 3000.0,
-        "gaze.yaw_deg": 20.0, "gaze.pitch_deg": 10.0})
+    base = sample(tiny_recipes["face"], 5, 0).replace(
+        {
+            "pose.head_yaw_deg": 0.0,
+            "pose.head_pitch_deg": 0.0,
+            "pose.head_roll_deg": 0.0,
+            "camera.azimuth_deg": 0.0,
+            "camera.elevation_deg": 0.0,
+            "camera.roll_deg": 0.0,
+            "camera.shift_x": 0.0,
+            "camera.shift_y": 0.0,
+            "gaze.reference": "head",
+            "gaze.distance_mm": 3000.0,
+            "gaze.yaw_deg": 20.0,
+            "gaze.pitch_deg": 10.0,
+        }
+    )
     truth = truth_of(base)
     pitch, yaw = pitch_yaw(truth.gaze)
     assert math.degrees(yaw) == pytest.approx(20, abs=1.5)

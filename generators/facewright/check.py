@@ -59,8 +59,9 @@ def _axes(frame: Frame) -> list[Check]:
     worst = 0.0
     for eye in frame.truth.eyes.values():
         kappa = math.degrees(math.acos(min(1.0, float(eye.optical_axis @ eye.visual_axis))))
-        known = math.degrees(math.acos(math.cos(math.radians(eye.kappa_nasal_deg))
-                                       * math.cos(math.radians(eye.kappa_superior_deg))))
+        known = math.degrees(
+            math.acos(math.cos(math.radians(eye.kappa_nasal_deg)) * math.cos(math.radians(eye.kappa_superior_deg)))
+        )
         aim = frame.truth.gaze_target_mm - eye.centre_mm
         miss = np.linalg.norm(aim / np.linalg.norm(aim) - eye.visual_axis)
         worst = max(worst, abs(kappa - known), math.degrees(float(miss)))
@@ -90,8 +91,10 @@ def _outlines(frame: Frame, side: str) -> list[Check]:
     pupil = ids == side_label(side, "pupil")
     disc = pupil | (ids == side_label(side, "iris"))
     checks = []
-    for name, mask, ellipse, limit in (("pupil", pupil, eye.pupil, PUPIL_CENTRE_PX),
-                                       ("iris", disc, eye.limbus, LIMBUS_CENTRE_PX)):
+    for name, mask, ellipse, limit in (
+        ("pupil", pupil, eye.pupil, PUPIL_CENTRE_PX),
+        ("iris", disc, eye.limbus, LIMBUS_CENTRE_PX),
+    ):
         edge = ellipse.points(64)
         inside = (edge.min() > 1) and (edge[:, 0].max() < width - 1) and (edge[:, 1].max() < height - 1)
         other = frame.truth.eyes.get("left" if side == "right" else "right")
@@ -102,9 +105,13 @@ def _outlines(frame: Frame, side: str) -> list[Check]:
         centre = np.array([column.mean() + 0.5, row.mean() + 0.5]) if len(row) else np.full(2, np.inf)
         off = float(np.linalg.norm(centre - ellipse.centre))
         differing = np.count_nonzero(mask ^ ellipse_mask(ellipse, width, height))
-        around = math.pi * (3 * (ellipse.a + ellipse.b) - math.sqrt((3 * ellipse.a + ellipse.b) * (ellipse.a + 3 * ellipse.b)))
-        checks += [Check(f"{side} {name} centre off its ellipse (px)", off, limit),
-                   Check(f"{side} {name} outline off its ellipse (px)", differing / around, OUTLINE_PX)]
+        around = math.pi * (
+            3 * (ellipse.a + ellipse.b) - math.sqrt((3 * ellipse.a + ellipse.b) * (ellipse.a + 3 * ellipse.b))
+        )
+        checks += [
+            Check(f"{side} {name} centre off its ellipse (px)", off, limit),
+            Check(f"{side} {name} outline off its ellipse (px)", differing / around, OUTLINE_PX),
+        ]
     return checks
 
 
@@ -130,8 +137,11 @@ def _visible_is_anatomical(frame: Frame) -> Check:
     parts = [int(side_label(side, part)) for side in SIDES for part in ("iris", "pupil")]
     seen = np.isin(frame.seg, parts)
     wrong = np.count_nonzero(frame.seg[seen] != frame.seg_anatomical[seen])
-    return Check("visible iris or pupil pixels that differ from the anatomical map (%)",
-                 100.0 * wrong / max(1, np.count_nonzero(seen)), 0.5)
+    return Check(
+        "visible iris or pupil pixels that differ from the anatomical map (%)",
+        100.0 * wrong / max(1, np.count_nonzero(seen)),
+        0.5,
+    )
 
 
 def _depth(frame: Frame) -> list[Check]:
@@ -139,9 +149,19 @@ def _depth(frame: Frame) -> list[Check]:
     bad = float(np.count_nonzero(~np.isfinite(depth) | (depth < 0)))
     checks = [Check("depth not finite or negative (count)", bad, 0.0)]
     if "seg" in frame.layers:
-        solid = ~np.isin(frame.seg, [0, *(int(side_label(s, "lashes")) for s in SIDES), int(Label.HAIR),
-                                     *(int(side_label(s, "brow")) for s in SIDES), int(Label.BEARD)])
-        checks.append(Check("labelled pixels without depth (count)", float(np.count_nonzero(solid & (depth == 0))), 0.0))
+        solid = ~np.isin(
+            frame.seg,
+            [
+                0,
+                *(int(side_label(s, "lashes")) for s in SIDES),
+                int(Label.HAIR),
+                *(int(side_label(s, "brow")) for s in SIDES),
+                int(Label.BEARD),
+            ],
+        )
+        checks.append(
+            Check("labelled pixels without depth (count)", float(np.count_nonzero(solid & (depth == 0))), 0.0)
+        )
     # fleshy landmarks on a slope against the view change depth within a pixel; the bridge and lips do not
     chosen = np.array([28, 29, 30, 33, 51, 57])
     inside = ((truth.landmarks_2d >= 0) & (truth.landmarks_2d < depth.shape[::-1])).all(axis=1)
@@ -150,7 +170,9 @@ def _depth(frame: Frame) -> list[Check]:
         column, row = np.floor(truth.landmarks_2d[chosen]).astype(int).T
         error = np.abs(depth[row, column] - truth.landmarks_3d_mm[chosen, 2])
         pixel_mm = float(truth.landmarks_3d_mm[chosen, 2].mean() / truth.camera.K[0, 0])
-        checks.append(Check("depth off visible landmarks, median (mm)", float(np.median(error)), DEPTH_MM + 2 * pixel_mm))
+        checks.append(
+            Check("depth off visible landmarks, median (mm)", float(np.median(error)), DEPTH_MM + 2 * pixel_mm)
+        )
     return checks
 
 

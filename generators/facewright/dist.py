@@ -222,8 +222,10 @@ class Joint:
         row = self.rows[int(u[0] * len(self.rows))]
         if not self.jitter:
             return row
-        spread = (value + step * (2 * v - 1) if step else value
-                  for value, step, v in zip(row, self.jitter, u[1:], strict=True))
+        spread = (
+            value + step * (2 * v - 1) if step else value
+            for value, step, v in zip(row, self.jitter, u[1:], strict=True)
+        )
         return tuple(spread)
 
     def support(self) -> tuple[Value, ...]:
@@ -324,7 +326,7 @@ def parse(data: Any, path: str) -> Dist | None:
         return Constant(data)
     if len(data) != 1:
         raise RecipeError(f"{path}: a distribution has exactly one key out of {', '.join(_NAMES)}, got {sorted(data)}")
-    (name, body), = data.items()
+    ((name, body),) = data.items()
     if name not in _NAMES:
         raise RecipeError(f"{path}: unknown key {name!r}{nearest(name, _NAMES)}")
     try:

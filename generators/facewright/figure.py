@@ -123,8 +123,19 @@ def build_figure(sample: Sample) -> Figure:
     face = face[mesh.rest[face, 2] > -75]
     seen = np.concatenate([ibug68(), face[::7]])
     points = _bent(head[seen], turn, shade.head[seen])
-    return Figure(sample, camera, turn, coarse, head, eyes, points[:68], points[68:], WORLD_FROM_HEAD @ turn,
-                  _turned(np.zeros((1, 3)), turn)[0], _turned(target[None], turn)[0])
+    return Figure(
+        sample,
+        camera,
+        turn,
+        coarse,
+        head,
+        eyes,
+        points[:68],
+        points[68:],
+        WORLD_FROM_HEAD @ turn,
+        _turned(np.zeros((1, 3)), turn)[0],
+        _turned(target[None], turn)[0],
+    )
 
 
 def surfaces(figure: Figure) -> list[Mesh]:
@@ -133,7 +144,7 @@ def surfaces(figure: Figure) -> list[Mesh]:
     mesh, shade = topology(near), masks(near)
     parts = _head_meshes(sample, mesh, shade, figure.head)
     parts += [part for eye in figure.eyes.values() for part in eye.adnexa]
-    parts.append(shirt(sample.subject.wear, figure.basis_vertices, shade.head[:len(figure.basis_vertices)]))
+    parts.append(shirt(sample.subject.wear, figure.basis_vertices, shade.head[: len(figure.basis_vertices)]))
     return [_posed(part, figure.turn) for part in parts]
 
 
@@ -147,8 +158,9 @@ def strands(figure: Figure) -> list[Strands]:
 
 def eye_rotations(resting: Body, target: Array) -> dict[str, Array]:
     """Return the rotation (3, 3) eye -> head of each eye that fixates `target` (3,) head mm."""
-    return {side: anatomy.eye_rotation(target - resting.centres[side], resting.globes[side].visual_axis)
-            for side in SIDES}
+    return {
+        side: anatomy.eye_rotation(target - resting.centres[side], resting.globes[side].visual_axis) for side in SIDES
+    }
 
 
 def head_surface(sample: Sample, resting: Body, rotations: dict[str, Array]) -> tuple[Array, Array]:
@@ -182,8 +194,9 @@ def _posed(part: Mesh, turn: Array) -> Mesh:
 def _camera(sample: Sample, resting: Body, turn: Array) -> CameraTruth:
     aim = sample.camera.target
     head_point = FACE_CENTRE_MM if aim == "face" else resting.centres[aim.removesuffix("_eye")]
-    return place(sample.camera, sample.image, _turned(head_point[None], turn)[0], WORLD_FROM_HEAD @ turn,
-                 WORLD_FROM_HEAD)
+    return place(
+        sample.camera, sample.image, _turned(head_point[None], turn)[0], WORLD_FROM_HEAD @ turn, WORLD_FROM_HEAD
+    )
 
 
 def _gaze_target(sample: Sample, camera: CameraTruth, turn: Array) -> Array:
@@ -222,30 +235,45 @@ def _lid_map(near: str | None, side: str) -> lids.LidMap:
     return lids.lid_map(head_basis(), side, topology(near).steps)
 
 
-_SKIN_LABELS = {"skin": Label.SKIN, "nose": Label.NOSE, "neck": Label.NECK, "torso": Label.NECK,
-                "right_ear": Label.RIGHT_EAR, "left_ear": Label.LEFT_EAR, "upper_lip": Label.UPPER_LIP,
-                "lower_lip": Label.LOWER_LIP, "right_margin": Label.RIGHT_LID_MARGIN,
-                "left_margin": Label.LEFT_LID_MARGIN, "nostril": Label.NOSTRIL}
-_OTHER_PARTS = {"mouth": ("mouth", {"mouth": Label.MOUTH}),
-                "teeth": ("teeth", {"upper_teeth": Label.TEETH, "lower_teeth": Label.TEETH}),
-                "tongue": ("tongue", {"tongue": Label.TONGUE}),
-                "right_conjunctiva": ("conjunctiva", {"right_socket": Label.RIGHT_SCLERA}),
-                "left_conjunctiva": ("conjunctiva", {"left_socket": Label.LEFT_SCLERA})}
+_SKIN_LABELS = {
+    "skin": Label.SKIN,
+    "nose": Label.NOSE,
+    "neck": Label.NECK,
+    "torso": Label.NECK,
+    "right_ear": Label.RIGHT_EAR,
+    "left_ear": Label.LEFT_EAR,
+    "upper_lip": Label.UPPER_LIP,
+    "lower_lip": Label.LOWER_LIP,
+    "right_margin": Label.RIGHT_LID_MARGIN,
+    "left_margin": Label.LEFT_LID_MARGIN,
+    "nostril": Label.NOSTRIL,
+}
+_OTHER_PARTS = {
+    "mouth": ("mouth", {"mouth": Label.MOUTH}),
+    "teeth": ("teeth", {"upper_teeth": Label.TEETH, "lower_teeth": Label.TEETH}),
+    "tongue": ("tongue", {"tongue": Label.TONGUE}),
+    "right_conjunctiva": ("conjunctiva", {"right_socket": Label.RIGHT_SCLERA}),
+    "left_conjunctiva": ("conjunctiva", {"left_socket": Label.LEFT_SCLERA}),
+}
 
 
 def _head_meshes(sample: Sample, mesh: Topology, shade: Masks, head: Array) -> list[Mesh]:
     """Return skin, mouth, teeth, tongue and conjunctival sockets in head mm."""
-    points = {"rest": mesh.rest, "head": shade.head,
-              "region": np.stack([shade.lip, shade.margin, shade.scalp], axis=1),
-              "albedo": paint(sample.subject.skin, near_side(sample), sample.image.spectrum)}
+    points = {
+        "rest": mesh.rest,
+        "head": shade.head,
+        "region": np.stack([shade.lip, shade.margin, shade.scalp], axis=1),
+        "albedo": paint(sample.subject.skin, near_side(sample), sample.image.spectrum),
+    }
     parts = [_cut("skin", "skin", mesh, head, _SKIN_LABELS, points)]
     rigid = {"rest": mesh.rest, "head": shade.head}
     parts += [_cut(name, material, mesh, head, table, rigid) for name, (material, table) in _OTHER_PARTS.items()]
     return parts
 
 
-def _cut(name: str, material: str, mesh: Topology, vertices: Array, table: dict[str, Label],
-         points: dict[str, Array]) -> Mesh:
+def _cut(
+    name: str, material: str, mesh: Topology, vertices: Array, table: dict[str, Label], points: dict[str, Array]
+) -> Mesh:
     """Return the faces of the parts in `table` as a mesh of its own."""
     names = head_basis().part_names
     lookup = np.zeros(len(names), np.uint8)
@@ -254,12 +282,26 @@ def _cut(name: str, material: str, mesh: Topology, vertices: Array, table: dict[
         lookup[names.index(part)], wanted[names.index(part)] = int(label), True
     keep = wanted[mesh.part]
     used, faces = np.unique(mesh.faces[keep], return_inverse=True)
-    return Mesh(name, vertices[used], faces.reshape(-1, 4), lookup[mesh.part[keep]], material,
-                {key: value[used] for key, value in points.items()})
+    return Mesh(
+        name,
+        vertices[used],
+        faces.reshape(-1, 4),
+        lookup[mesh.part[keep]],
+        material,
+        {key: value[used] for key, value in points.items()},
+    )
 
 
-def _eye(sample: Sample, resting: Body, mesh: Topology, near: str | None, head: Array, side: str, rotation: Array,
-         turn: Array) -> PosedEye:
+def _eye(
+    sample: Sample,
+    resting: Body,
+    mesh: Topology,
+    near: str | None,
+    head: Array,
+    side: str,
+    rotation: Array,
+    turn: Array,
+) -> PosedEye:
     """Return the posed eye with its adnexa."""
     eye, globe, centre = sample.subject.eye, resting.globes[side], resting.centres[side]
     (upper, lower), (_, lower_out) = (_lid_lines(head, near, side, row) for row in (lids.INNER_EDGE, lids.LASH_LINE))
@@ -269,9 +311,18 @@ def _eye(sample: Sample, resting: Body, mesh: Topology, near: str | None, head: 
     gap = float(lids.clearance(close, globe, centre, rotation).min())
     middle = slice(len(upper) // 3, 2 * len(upper) // 3)
     aperture = float(np.max((upper[middle] - lower[middle])[:, 1], initial=0.0))
-    return PosedEye(globe, _turned(centre[None], turn)[0], WORLD_FROM_HEAD @ turn @ rotation, anatomy.meshes(globe),
-                    [corner, film], _turned(upper, turn), _turned(lower, turn),
-                    _turned(_caruncle_points(corner), turn), gap, max(0.0, aperture) / eye.limbus_mm)
+    return PosedEye(
+        globe,
+        _turned(centre[None], turn)[0],
+        WORLD_FROM_HEAD @ turn @ rotation,
+        anatomy.meshes(globe),
+        [corner, film],
+        _turned(upper, turn),
+        _turned(lower, turn),
+        _turned(_caruncle_points(corner), turn),
+        gap,
+        max(0.0, aperture) / eye.limbus_mm,
+    )
 
 
 def _lid_lines(head: Array, near: str | None, side: str, row: int) -> tuple[Array, Array]:
@@ -289,9 +340,19 @@ def _lashes(figure: Figure, side: str) -> list[Strands]:
     thick = (1 + 0.9 * eye.mascara) * (0.9 + 0.25 * female)
     shape = {"curl": eye.lash_curl * (0.75 + 0.35 * female), "clump": 0.4 + 0.6 * eye.mascara, "seed": seed}
     inner, outer = (_lid_lines(figure.head, near, side, row) for row in (lids.INNER_EDGE, lids.LASH_LINE))
-    return [adnexa.lashes(outer[0], inner[0], side, True, eye.lash_count, eye.lash_length_mm, thickness=thick, **shape),
-            adnexa.lashes(outer[1], inner[1], side, False, eye.lash_count // 2, 0.6 * eye.lash_length_mm,
-                          thickness=0.75 * thick, **shape)]
+    return [
+        adnexa.lashes(outer[0], inner[0], side, True, eye.lash_count, eye.lash_length_mm, thickness=thick, **shape),
+        adnexa.lashes(
+            outer[1],
+            inner[1],
+            side,
+            False,
+            eye.lash_count // 2,
+            0.6 * eye.lash_length_mm,
+            thickness=0.75 * thick,
+            **shape,
+        ),
+    ]
 
 
 def _caruncle_points(corner: Mesh) -> Array:
@@ -318,8 +379,12 @@ def _hairs(sample: Sample, mesh: Topology, head: Array) -> list[Strands]:
     normals = vertex_normals(head, mesh.faces)
     brow_count = int(850 * subject.hair.brow_density)
     skin = topology().vertices_of("skin", "nose")  # brows need no finer surface than the common mesh, and no socket
-    found = [hair_module.brows(subject.hair, mesh.rest[skin], head[skin], normals[skin], side, seed, brow_count,
-                               subject.head.gender) for side in SIDES]
+    found = [
+        hair_module.brows(
+            subject.hair, mesh.rest[skin], head[skin], normals[skin], side, seed, brow_count, subject.head.gender
+        )
+        for side in SIDES
+    ]
     style = hair_module.STYLES[subject.hair.style]
     pixels_per_mm = sample.image.width / sample.camera.field_mm
     coarse = sample.scene == "eye"
@@ -327,19 +392,23 @@ def _hairs(sample: Sample, mesh: Topology, head: Array) -> list[Strands]:
     weight = hair_module.scalp_weight(mesh.rest, 0.85 if subject.hair.style in ("receding", "bald") else 0.0)
     if subject.hair.style == "bald":
         weight = weight * (np.clip((40 - mesh.rest[:, 1]) / 10, 0, 1))
-    skin_faces = mesh.faces[(mesh.part == head_basis().part_names.index("skin"))
-                            | (mesh.part == head_basis().part_names.index("neck"))]
-    roots, root_normals = _scatter(skin_faces, mesh.rest, weight, head, normals, count, seed)
+    skin_faces = mesh.faces[
+        (mesh.part == head_basis().part_names.index("skin")) | (mesh.part == head_basis().part_names.index("neck"))
+    ]
+    roots, root_normals, rest_roots = _scatter(skin_faces, mesh.rest, weight, head, normals, count, seed)
     skull_points = head[mesh.vertices_of("skin", "neck")]
     skull = hair_module.SkullMap(skull_points[skull_points[:, 1] > -150], np.array([0.0, 15.0, -85.0]))
     radius = (0.075 if style.gravity > 0.05 else 0.06) * np.sqrt(20000 / max(count / style.density, 1))
-    found.append(hair_module.grow(subject.hair, roots, root_normals, skull, seed, float(np.clip(radius, 0.05, 0.16))))
+    found.append(
+        hair_module.grow(subject.hair, roots, root_normals, rest_roots, skull, seed, float(np.clip(radius, 0.05, 0.16)))
+    )
     return found
 
 
-def _scatter(faces: Array, rest: Array, weight: Array, surface: Array, normals: Array, count: int,
-             seed: tuple[int, int]) -> tuple[Array, Array]:
-    """Return `count` points (N, 3) on `surface` with normals, drawn by area and `weight` on the resting topology."""
+def _scatter(
+    faces: Array, rest: Array, weight: Array, surface: Array, normals: Array, count: int, seed: tuple[int, int]
+) -> tuple[Array, Array, Array]:
+    """Return `count` points (N, 3) on `surface`, normals and resting points, drawn by area and `weight` on the resting topology."""
     p = rest[faces]
     area = np.linalg.norm(np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1]), axis=1) * weight[faces].mean(axis=1)
     total = np.cumsum(area)
@@ -350,10 +419,12 @@ def _scatter(faces: Array, rest: Array, weight: Array, surface: Array, normals: 
 
     def blend(values: Array) -> Array:
         corners = values[face]
-        return ((1 - s) * (1 - t) * corners[:, 0] + s * (1 - t) * corners[:, 1] + s * t * corners[:, 2]
-                + (1 - s) * t * corners[:, 3])
+        return (
+            (1 - s) * (1 - t) * corners[:, 0]
+            + s * (1 - t) * corners[:, 1]
+            + s * t * corners[:, 2]
+            + (1 - s) * t * corners[:, 3]
+        )
 
     normal = blend(normals)
-    return blend(surface), normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-
-
+    return blend(surface), normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9), blend(rest)

@@ -31,10 +31,16 @@ def truth(figure: Figure) -> Truth:
     landmarks = _to_camera(figure.landmarks, camera)
     face = project(_to_camera(figure.face_points, camera), camera.K)
     head_to_camera = camera.rotation @ figure.head_rotation
-    return Truth(camera, _head_pose(head_to_camera, _to_camera(figure.head_origin[None], camera)[0]),
-                 _to_camera(figure.gaze_target[None], camera)[0],
-                 {side: _eye(eye, figure) for side, eye in figure.eyes.items()},
-                 project(landmarks, camera.K), landmarks, np.ones(len(landmarks), bool), _box(face))
+    return Truth(
+        camera,
+        _head_pose(head_to_camera, _to_camera(figure.head_origin[None], camera)[0]),
+        _to_camera(figure.gaze_target[None], camera)[0],
+        {side: _eye(eye, figure) for side, eye in figure.eyes.items()},
+        project(landmarks, camera.K),
+        landmarks,
+        np.ones(len(landmarks), bool),
+        _box(face),
+    )
 
 
 def with_visibility(known: Truth, depth: Array) -> Truth:
@@ -95,12 +101,32 @@ def _eye(eye: PosedEye, figure: Figure) -> EyeTruth:
     upper_2d, lower_2d = project(upper, camera.K), project(lower, camera.K)
     sample_eye = figure.sample.subject.eye
     return EyeTruth(
-        globe.side, centre, to_camera, centre + to_camera @ globe.cornea_centre, centre + to_camera @ globe.pupil_centre,
-        optical, visual, to_head @ optical, to_head @ visual, sample_eye.kappa_nasal_deg, sample_eye.kappa_superior_deg,
-        2 * globe.pupil_axes[0], 2 * globe.limbus_r, fit_ellipse(appears) if good.all() else pupil_true, pupil_true,
-        limbus, plain(globe.limbus(LIMBUS_POINTS)), upper, lower, upper_2d, lower_2d,
-        project(_to_camera(eye.caruncle, camera), camera.K), eye.openness, eye.clearance_mm,
-        _box(np.concatenate([upper_2d, lower_2d])))
+        globe.side,
+        centre,
+        to_camera,
+        centre + to_camera @ globe.cornea_centre,
+        centre + to_camera @ globe.pupil_centre,
+        optical,
+        visual,
+        to_head @ optical,
+        to_head @ visual,
+        sample_eye.kappa_nasal_deg,
+        sample_eye.kappa_superior_deg,
+        2 * globe.pupil_axes[0],
+        2 * globe.limbus_r,
+        fit_ellipse(appears) if good.all() else pupil_true,
+        pupil_true,
+        limbus,
+        plain(globe.limbus(LIMBUS_POINTS)),
+        upper,
+        lower,
+        upper_2d,
+        lower_2d,
+        project(_to_camera(eye.caruncle, camera), camera.K),
+        eye.openness,
+        eye.clearance_mm,
+        _box(np.concatenate([upper_2d, lower_2d])),
+    )
 
 
 def _head_pose(rotation: Array, origin: Array) -> HeadPose:
@@ -115,5 +141,3 @@ def _to_camera(points: Array, camera: CameraTruth) -> Array:
 
 def _box(points: Array) -> Array:
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
-
-

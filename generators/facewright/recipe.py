@@ -90,7 +90,9 @@ class Recipe:
     def to_data(self) -> dict[str, Any]:
         """Return the recipe as JSON-able data that `from_data` reads back to an equal recipe."""
         data: dict[str, Any] = {
-            "name": self.name, "scene": self.scene, "frames_per_subject": self.frames_per_subject,
+            "name": self.name,
+            "scene": self.scene,
+            "frames_per_subject": self.frames_per_subject,
             "outputs": list(self.outputs),
         }
         if self.hdri_folder:
@@ -179,7 +181,7 @@ def _collect(node: Any, path: str, into: dict[str, dist.Dist]) -> None:
         return
     if not isinstance(node, dict):
         raise RecipeError(f"{path}: is a section, expected its fields, got {node!r}")
-    children = sorted({name[len(path) + 1:].split(".")[0] for name in table if name.startswith(path + ".")})
+    children = sorted({name[len(path) + 1 :].split(".")[0] for name in table if name.startswith(path + ".")})
     for key, child in node.items():
         if key not in children:
             raise RecipeError(f"{path}: unknown key {key!r}{dist.nearest(key, children)}")
@@ -238,15 +240,18 @@ def _read(source: str | Path) -> tuple[dict[str, Any], Path, str]:
     path = Path(source)
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         options = builtin_recipes()
-        raise RecipeError(f"no built-in recipe {name!r}{dist.nearest(name, options)} (there are {', '.join(options)}, "
-                          "or give a .yaml or .json file)")
+        raise RecipeError(
+            f"no built-in recipe {name!r}{dist.nearest(name, options)} (there are {', '.join(options)}, "
+            "or give a .yaml or .json file)"
+        )
     try:
         if path.stat().st_size > MAX_BYTES:
             raise RecipeError(f"{path}: is larger than {MAX_BYTES:,} bytes; this is not a recipe")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise RecipeError(f"{path}: no such file; give a built-in name ({', '.join(builtin_recipes())}) or a file that "
-                          "exists") from None
+        raise RecipeError(
+            f"{path}: no such file; give a built-in name ({', '.join(builtin_recipes())}) or a file that exists"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise AssetError(f"{path}: cannot be read as text ({error}); check the file") from None
     if path.suffix.lower() == ".json":
@@ -279,7 +284,9 @@ def parse_yaml(text: str, where: str) -> Any:
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
-                raise RecipeError(f"{where}: line {self.peek_event().start_mark.line + 1}: YAML aliases are not allowed")
+                raise RecipeError(
+                    f"{where}: line {self.peek_event().start_mark.line + 1}: YAML aliases are not allowed"
+                )
             return super().compose_node(parent, index)
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:

@@ -86,7 +86,8 @@ def open_refiner(spec: str | Path, python: str | Path | None = None) -> Iterator
         raise MissingPackage(
             f"refining with {name!r} needs the packages {' and '.join(NEEDED)}, which {sys.executable} does not have; "
             "run `python -m pip install torch kornia`, or name a Python that has them with --refiner-python or "
-            f"{PYTHON_VARIABLE}")
+            f"{PYTHON_VARIABLE}"
+        )
     with External(name, chosen) as refiner:
         yield refiner
 
@@ -167,32 +168,55 @@ class External(_Many):
             np.save(path, frame.layers[name])
         refined = self._folder / "refined.npy"
         refined.unlink(missing_ok=True)
-        answer = self._ask({
-            "sample": frame.sample.to_data(), "truth": frame.truth.to_data(),
-            "checks": [[check.name, float(check.value), float(check.limit)] for check in frame.checks],
-            "seconds": frame.seconds, "about": frame.about, "refined": str(refined),
-            "layers": {name: str(path) for name, path in paths.items()}})
+        answer = self._ask(
+            {
+                "sample": frame.sample.to_data(),
+                "truth": frame.truth.to_data(),
+                "checks": [[check.name, float(check.value), float(check.limit)] for check in frame.checks],
+                "seconds": frame.seconds,
+                "about": frame.about,
+                "refined": str(refined),
+                "layers": {name: str(path) for name, path in paths.items()},
+            }
+        )
         return dataclasses.replace(
-            frame, layers=frame.layers | {"refined": np.load(refined)}, about=answer["about"],
-            checks=[Check(*check) for check in answer["checks"]], seconds=answer["seconds"])
+            frame,
+            layers=frame.layers | {"refined": np.load(refined)},
+            about=answer["about"],
+            checks=[Check(*check) for check in answer["checks"]],
+            seconds=answer["seconds"],
+        )
 
     def _start(self) -> None:
         roots = [_root(name) for name in ("facewright", "facewright_refiner")]
         # Blender's libraries and paths would be loaded instead of the child's own.
-        kept = {key: value for key, value in os.environ.items()
-                if key not in ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")}
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if key not in ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+        }
         try:
-            child = subprocess.Popen([self.python, "-c", _BOOT, *roots, self.spec], env=kept, text=True,
-                                     encoding="utf-8", errors="replace", stdin=subprocess.PIPE,
-                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            child = subprocess.Popen(
+                [self.python, "-c", _BOOT, *roots, self.spec],
+                env=kept,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
         except OSError as error:
-            raise UserError(f"{self.python}: cannot be run as the refiner's Python ({error.strerror or error}); give "
-                            "the path of a Python executable") from None
+            raise UserError(
+                f"{self.python}: cannot be run as the refiner's Python ({error.strerror or error}); give "
+                "the path of a Python executable"
+            ) from None
         self._child = child
         self._answers: queue.Queue[str] = queue.Queue()
         self._words: deque[str] = deque(maxlen=20)
-        self._threads = [threading.Thread(target=target, args=(child,), daemon=True)
-                         for target in (self._listen, self._overhear)]
+        self._threads = [
+            threading.Thread(target=target, args=(child,), daemon=True) for target in (self._listen, self._overhear)
+        ]
         for thread in self._threads:
             thread.start()
         try:
@@ -262,8 +286,10 @@ class External(_Many):
 def _advice(kind: str, message: str) -> str:
     if kind != MissingPackage.__name__:
         return message
-    return (f"{message}; the refiner's Python needs {', '.join(NEEDED)} and pyyaml: run its "
-            "`-m pip install torch kornia pyyaml`, or name another one with --refiner-python")
+    return (
+        f"{message}; the refiner's Python needs {', '.join(NEEDED)} and pyyaml: run its "
+        "`-m pip install torch kornia pyyaml`, or name another one with --refiner-python"
+    )
 
 
 def _root(package: str) -> str:

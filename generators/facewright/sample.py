@@ -123,8 +123,14 @@ def sample(recipe: Recipe, seed: int, index: int) -> Sample:
         for folder in folders:
             node = node.setdefault(folder, {})
         node[leaf] = value
-    head = {"schema": schema.VERSION, "recipe": recipe.digest, "scene": recipe.scene, "seed": seed, "index": index,
-            "subject_index": subject_index}
+    head = {
+        "schema": schema.VERSION,
+        "recipe": recipe.digest,
+        "scene": recipe.scene,
+        "seed": seed,
+        "index": index,
+        "subject_index": subject_index,
+    }
     return Sample.from_data(head | tree)
 
 

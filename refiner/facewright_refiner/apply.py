@@ -65,8 +65,12 @@ class SensorRefiner:
         self.device = torch.device(device)
         self.limit = limit
         self.name = profile.name
-        self.about: dict[str, Any] = {"name": profile.name, "kind": "sensor", "profile": profile.digest,
-                                      "drift_limit": limit}
+        self.about: dict[str, Any] = {
+            "name": profile.name,
+            "kind": "sensor",
+            "profile": profile.digest,
+            "drift_limit": limit,
+        }
 
     def refine(self, frames: Sequence[Frame]) -> list[Frame]:
         """Return refined copies; a camera that moved something is drawn again, then made milder, then plain.
@@ -87,8 +91,9 @@ class SensorRefiner:
     def _camera(self, frame: Frame, attempt: int) -> SensorParams:
         sample = frame.sample
         width = frame.layers["rgb"].shape[1]
-        return sensor.draw(self.profile, sample.seed, sample.index, px_per_mm=width / sample.camera.field_mm,
-                           attempt=attempt)
+        return sensor.draw(
+            self.profile, sample.seed, sample.index, px_per_mm=width / sample.camera.field_mm, attempt=attempt
+        )
 
     def _photograph(self, frame: Frame, camera: SensorParams, outcome: str) -> Frame:
         start = time.perf_counter()
@@ -99,8 +104,9 @@ class SensorRefiner:
         return finished(frame, refined, about, self.limit, camera.scale, start)
 
 
-def finished(frame: Frame, refined: np.ndarray, about: dict[str, Any], limit: float, scale: float,
-             start: float) -> Frame:
+def finished(
+    frame: Frame, refined: np.ndarray, about: dict[str, Any], limit: float, scale: float, start: float
+) -> Frame:
     """Return a copy of `frame` with the layer `refined` and its drift checked; `start` is when refining began."""
     if refined.shape != frame.layers["rgb"].shape:
         raise FrameError(f"the refiner returned {refined.shape} for a frame of {frame.layers['rgb'].shape}")
@@ -125,8 +131,11 @@ def refine_checks(frame: Frame) -> list[Check]:
 def _checks(found: drift.Drift, limit: float, scale: float) -> list[Check]:
     """Return one check per drift that could be measured, in px of the sensor."""
     shifts = {"whole picture": found.whole, "worst pupil": found.pupil, "median landmark": found.landmark}
-    return [Check(f"{CHECK_PREFIX}shift of the {name} beyond its control, sensor px", value * min(1.0, scale), limit)
-            for name, value in shifts.items() if not math.isnan(value)]
+    return [
+        Check(f"{CHECK_PREFIX}shift of the {name} beyond its control, sensor px", value * min(1.0, scale), limit)
+        for name, value in shifts.items()
+        if not math.isnan(value)
+    ]
 
 
 def load_refiner(spec: str | Path, device: str = "cpu") -> Refiner:

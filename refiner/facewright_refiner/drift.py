@@ -81,8 +81,13 @@ def compare(raw: Array, refined: Array, windows: Mapping[str, Sequence[tuple[Arr
     a, b = luma(raw), luma(refined)
     found = {name: _excesses(a, b, places) for name, places in (windows or {}).items()}
     pupils, landmarks = found.get("pupil", []), found.get("landmark", [])
-    return Drift(_excess(a, b), max(pupils, default=math.nan), float(np.median(landmarks)) if landmarks else math.nan,
-                 edge_correlation(a, b), len(pupils) + len(landmarks))
+    return Drift(
+        _excess(a, b),
+        max(pupils, default=math.nan),
+        float(np.median(landmarks)) if landmarks else math.nan,
+        edge_correlation(a, b),
+        len(pupils) + len(landmarks),
+    )
 
 
 def windows_of(frame: Frame) -> dict[str, list[tuple[Array, float]]]:
@@ -165,8 +170,10 @@ def _cut(shape: tuple[int, ...], centre: Array, half: float) -> tuple[slice, sli
 
 def _match(a: Array, b: Array) -> tuple[Array, Array]:
     """Return `a` under the blur, cubic tone curve and light ramp that fit `b` best, and what is left of `b`."""
-    return min((_toned(_smooth(a, sigma), b) for sigma in BLURS if sigma < min(a.shape) / 8),
-               key=lambda pair: float(np.square(pair[1]).sum()))
+    return min(
+        (_toned(_smooth(a, sigma), b) for sigma in BLURS if sigma < min(a.shape) / 8),
+        key=lambda pair: float(np.square(pair[1]).sum()),
+    )
 
 
 def _toned(a: Array, b: Array) -> tuple[Array, Array]:

@@ -52,11 +52,23 @@ class Range(NamedTuple):
 
 
 RANGES: dict[str, Range] = {
-    "shade_ev": Range(0, 2.5), "vignette_ev": Range(0, 2), "flare": Range(0, 0.15), "meter": Range(0, 1),
-    "exposure_ev": Range(-2, 3), "warm_ev": Range(-1, 1.5), "tint_ev": Range(-0.4, 0.4),
-    "px_per_mm": Range(0.5, 20, True), "blur_px": Range(0, 3), "defocus_px": Range(0, 3),
-    "shot": Range(0.002, 0.12, True), "read": Range(0.0003, 0.04, True), "saturation": Range(0.2, 2),
-    "contrast": Range(0.6, 1.8), "gamma": Range(0.5, 1.7), "chroma_px": Range(0, 4), "sharpen": Range(0, 2.5),
+    "shade_ev": Range(0, 2.5),
+    "vignette_ev": Range(0, 2),
+    "flare": Range(0, 0.15),
+    "meter": Range(0, 1),
+    "exposure_ev": Range(-2, 3),
+    "warm_ev": Range(-1, 1.5),
+    "tint_ev": Range(-0.4, 0.4),
+    "px_per_mm": Range(0.5, 20, True),
+    "blur_px": Range(0, 3),
+    "defocus_px": Range(0, 3),
+    "shot": Range(0.002, 0.12, True),
+    "read": Range(0.0003, 0.04, True),
+    "saturation": Range(0.2, 2),
+    "contrast": Range(0.6, 1.8),
+    "gamma": Range(0.5, 1.7),
+    "chroma_px": Range(0, 4),
+    "sharpen": Range(0, 2.5),
     "jpeg": Range(30, 100),
 }
 """Fitted parameters. The others (kind of mosaic, directions, motion, headroom, ...) are kept from the base profile."""
@@ -80,9 +92,18 @@ class Scene(NamedTuple):
     number: int
 
 
-def fit_sensor(real_dir: str | Path, synthetic: Sequence[Frame] | str | Path, out: str | Path | None = None, *,
-               base: str | Path | Profile = "webcam", seed: int = 0, budget_s: float = 240.0, evaluations: int = 400,
-               field_mm: float = 0.0, progress: Callable[[dict[str, Any]], None] | None = None) -> Fit:
+def fit_sensor(
+    real_dir: str | Path,
+    synthetic: Sequence[Frame] | str | Path,
+    out: str | Path | None = None,
+    *,
+    base: str | Path | Profile = "webcam",
+    seed: int = 0,
+    budget_s: float = 240.0,
+    evaluations: int = 400,
+    field_mm: float = 0.0,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> Fit:
     """Fit a profile to the pictures below `real_dir` and write it to `out` (.yaml).
 
     `synthetic` is frames, a dataset folder, or a folder of pictures whose width spans `field_mm` at the subject (0:
@@ -124,16 +145,30 @@ def fit_sensor(real_dir: str | Path, synthetic: Sequence[Frame] | str | Path, ou
     view = View(base.view.crop, size[1], size[0])
     about = f"Fitted to {len(real)} pictures from the base profile {base.name}"
     name = Path(out).stem if out else f"{base.name}_fitted"
-    report = {"base": base.name, "real": len(real), "held_out_real": int(held.sum()), "synthetic": len(scenes),
-              "fingerprint": pictures.fingerprint, "seed": seed, "size": list(size[::-1])} | report
+    report = {
+        "base": base.name,
+        "real": len(real),
+        "held_out_real": int(held.sum()),
+        "synthetic": len(scenes),
+        "fingerprint": pictures.fingerprint,
+        "seed": seed,
+        "size": list(size[::-1]),
+    } | report
     profile = replace(fitted, name=name, about=about, view=view, fit=report)
     if out:
         _write(Path(out), profile.to_yaml())
     return Fit(profile, tuple(notes))
 
 
-def _search(loss: Callable[[Profile], float], base: Profile, names: Sequence[str], seed: int, evaluations: int,
-            budget_s: float, progress: Callable[[dict[str, Any]], None] | None) -> np.ndarray:
+def _search(
+    loss: Callable[[Profile], float],
+    base: Profile,
+    names: Sequence[str],
+    seed: int,
+    evaluations: int,
+    budget_s: float,
+    progress: Callable[[dict[str, Any]], None] | None,
+) -> np.ndarray:
     """Return the best point (len(names), 2) of centres and half-widths in [0, 1].
 
     A random search from the best point so far that changes one to five parameters at a time; a parameter's step grows
@@ -156,8 +191,15 @@ def _search(loss: Callable[[Profile], float], base: Profile, names: Sequence[str
         step[chosen] = np.clip(step[chosen] * (1.3 if point is best else 0.95), 0.04, 0.35)
         late = time.monotonic() - start > budget_s
         if progress and (done % 20 == 0 or done == evaluations or late):
-            progress({"event": "fit", "done": done, "total": evaluations, "loss": round(least, 4),
-                      "seconds": round(time.monotonic() - start, 1)})
+            progress(
+                {
+                    "event": "fit",
+                    "done": done,
+                    "total": evaluations,
+                    "loss": round(least, 4),
+                    "seconds": round(time.monotonic() - start, 1),
+                }
+            )
         if late:
             break
     return best
@@ -198,13 +240,16 @@ def _share(where: Range, value: float) -> float:
 def photographs(profile: Profile, scenes: Sequence[Scene], seed: int) -> Tensor:
     """Return (N, 3, h, w) pictures of the scenes, each under its own draw; 8-bit, as a file would hold them."""
     with torch.inference_mode():
-        pictures = [sensor.apply(scene.light, [draw(profile, seed, scene.number, px_per_mm=scene.px_per_mm)])
-                    for scene in scenes]
+        pictures = [
+            sensor.apply(scene.light, [draw(profile, seed, scene.number, px_per_mm=scene.px_per_mm)])
+            for scene in scenes
+        ]
         return (torch.cat(pictures) * 255).round() / 255
 
 
-def _report(real: Tensor, half: Tensor, scenes: Sequence[Scene], profiles: dict[str, Profile],
-            seed: int) -> dict[str, Any]:
+def _report(
+    real: Tensor, half: Tensor, scenes: Sequence[Scene], profiles: dict[str, Profile], seed: int
+) -> dict[str, Any]:
     """Return the held-out distances of each profile's pictures, drawn anew, and the floor, as plain numbers."""
     fresh = seed + 1
     reference = Reference(real, fresh)
@@ -224,14 +269,19 @@ def _plain(found: Distances, scale: np.ndarray) -> dict[str, Any]:
 def _notes(pictures: Pictures, folder: str | Path) -> list[str]:
     notes = []
     if len(pictures.images) < LEAST_REAL:
-        raise DatasetError(f"{folder}: {len(pictures.images)} pictures are too few to fit distributions; give "
-                           f"{LEAST_REAL} at the very least, {FEW_REAL} or more to trust the result")
+        raise DatasetError(
+            f"{folder}: {len(pictures.images)} pictures are too few to fit distributions; give "
+            f"{LEAST_REAL} at the very least, {FEW_REAL} or more to trust the result"
+        )
     if len(pictures.images) < FEW_REAL:
-        notes.append(f"only {len(pictures.images)} real pictures: the fitted spreads are rough; {FEW_REAL} or more are "
-                     "better")
+        notes.append(
+            f"only {len(pictures.images)} real pictures: the fitted spreads are rough; {FEW_REAL} or more are better"
+        )
     if pictures.unreadable:
-        notes.append(f"{len(pictures.unreadable)} pictures could not be read and were left out; the first: "
-                     f"{pictures.unreadable[0]}")
+        notes.append(
+            f"{len(pictures.unreadable)} pictures could not be read and were left out; the first: "
+            f"{pictures.unreadable[0]}"
+        )
     return notes
 
 
@@ -241,8 +291,9 @@ def common_size(pictures: Pictures, view: View) -> tuple[int, int]:
         return view.height, view.width
     height, width = np.median([image.shape[:2] for image in pictures.images], axis=0)
     if min(height, width) < 24:
-        raise DatasetError(f"the real pictures are {width:.0f} x {height:.0f} px; a camera cannot be told from less "
-                           "than 24 px")
+        raise DatasetError(
+            f"the real pictures are {width:.0f} x {height:.0f} px; a camera cannot be told from less than 24 px"
+        )
     return round(height), round(width)
 
 
@@ -255,8 +306,9 @@ def real_views(pictures: Pictures, size: tuple[int, int], seed: int) -> Tensor:
     return torch.cat(views)
 
 
-def scenes_of(synthetic: Sequence[Frame] | str | Path, view: View, size: tuple[int, int], field_mm: float,
-            seed: int) -> list[Scene]:
+def scenes_of(
+    synthetic: Sequence[Frame] | str | Path, view: View, size: tuple[int, int], field_mm: float, seed: int
+) -> list[Scene]:
     """Return at most MOST_SYNTHETIC scenes in the real pictures' view."""
     scenes = []
     for index, (light, px_per_mm) in enumerate(_lights(synthetic, field_mm)):
@@ -273,7 +325,7 @@ def _lights(synthetic: Sequence[Frame] | str | Path, field_mm: float) -> Iterabl
         for image in read_pictures(synthetic, MOST_SYNTHETIC).images:
             yield srgb_to_linear(image), image.shape[1] / field_mm if field_mm else 0.0
         return
-    frames = (facewright.dataset.open(synthetic, ["rgb", "linear"]) if isinstance(synthetic, str | Path) else synthetic)
+    frames = facewright.dataset.open(synthetic, ["rgb", "linear"]) if isinstance(synthetic, str | Path) else synthetic
     for n in np.unique(np.linspace(0, len(frames) - 1, min(len(frames), MOST_SYNTHETIC)).round().astype(int)):
         light = linear_of(frames[int(n)])
         yield light, light.shape[1] / frames[int(n)].sample.camera.field_mm

@@ -22,37 +22,97 @@ from facewright.errors import RecipeError
 class SensorParams:
     """One draw of a camera. The fields above `scale` are what a profile may give distributions for."""
 
-    shade_ev: float = param(0.0, 0, 4, unit="EV", doc="light falls off along `shade_deg` by this much across the frame",
-                            source="a lamp at one side, 0.5 m away: inverse square over 0.15 m of face is 0.8 EV")
+    shade_ev: float = param(
+        0.0,
+        0,
+        4,
+        unit="EV",
+        doc="light falls off along `shade_deg` by this much across the frame",
+        source="a lamp at one side, 0.5 m away: inverse square over 0.15 m of face is 0.8 EV",
+    )
     shade_deg: float = param(Uniform(0, 360), 0, 360, unit="deg", doc="direction of brighter light, from +x toward +y")
-    vignette_ev: float = param(0.0, 0, 4, unit="EV", doc="loss in the corner of the frame",
-                               source="cos^4 law: 0.8 EV at 30 deg of half-diagonal field")
-    flare: float = param(0.0, 0, 0.5, doc="veiling glare: share of the mean light that is spread evenly",
-                         source="ISO 18844: phones and webcams 1-5 %, more with a fingerprint on the lens")
+    vignette_ev: float = param(
+        0.0,
+        0,
+        4,
+        unit="EV",
+        doc="loss in the corner of the frame",
+        source="cos^4 law: 0.8 EV at 30 deg of half-diagonal field",
+    )
+    flare: float = param(
+        0.0,
+        0,
+        0.5,
+        doc="veiling glare: share of the mean light that is spread evenly",
+        source="ISO 18844: phones and webcams 1-5 %, more with a fingerprint on the lens",
+    )
     meter: float = param(0.0, 0, 1, doc="how far auto-exposure pulls the mean luminance to 18 % grey; 0 = not at all")
     exposure_ev: float = param(0.0, -6, 6, unit="EV", doc="exposure after metering")
-    warm_ev: float = param(0.0, -2, 2, unit="EV", doc="white-balance error: red over blue",
-                           source="5000 K balanced as 6500 K is +0.45 EV; cameras leave tungsten 0.3-0.8 EV warm")
-    tint_ev: float = param(0.0, -1, 1, unit="EV", doc="white-balance error: green over red and blue",
-                           source="fluorescent lamps 0.1-0.3 EV")
-    px_per_mm: float = param(0.0, 0, 500, unit="px/mm",
-                             doc="sensor pixels per mm at the subject; 0 = the frame's own grid",
-                             source="image width in px / (2 * distance * tan(field of view / 2))")
-    blur_px: float = param(0.0, 0, 16, unit="px", doc="standard deviation of lens and anti-alias blur",
-                           source="diffraction f/2, 1.4 um pixels: 0.3 px; small plastic lenses 0.5-1.2 px")
+    warm_ev: float = param(
+        0.0,
+        -2,
+        2,
+        unit="EV",
+        doc="white-balance error: red over blue",
+        source="5000 K balanced as 6500 K is +0.45 EV; cameras leave tungsten 0.3-0.8 EV warm",
+    )
+    tint_ev: float = param(
+        0.0, -1, 1, unit="EV", doc="white-balance error: green over red and blue", source="fluorescent lamps 0.1-0.3 EV"
+    )
+    px_per_mm: float = param(
+        0.0,
+        0,
+        500,
+        unit="px/mm",
+        doc="sensor pixels per mm at the subject; 0 = the frame's own grid",
+        source="image width in px / (2 * distance * tan(field of view / 2))",
+    )
+    blur_px: float = param(
+        0.0,
+        0,
+        16,
+        unit="px",
+        doc="standard deviation of lens and anti-alias blur",
+        source="diffraction f/2, 1.4 um pixels: 0.3 px; small plastic lenses 0.5-1.2 px",
+    )
     defocus_px: float = param(0.0, 0, 16, unit="px", doc="radius of the defocus disc")
-    motion_px: float = param(0.0, 0, 32, unit="px", doc="length of the (centred) motion streak",
-                             source="a head at 20 mm/s, 1/30 s, 2 px/mm: 1.3 px")
+    motion_px: float = param(
+        0.0,
+        0,
+        32,
+        unit="px",
+        doc="length of the (centred) motion streak",
+        source="a head at 20 mm/s, 1/30 s, 2 px/mm: 1.3 px",
+    )
     motion_deg: float = param(Uniform(0, 180), 0, 180, unit="deg", doc="direction of motion, from +x toward +y")
     mosaic: str = param("none", choices=("none", "bayer", "mono"), doc="colour filter: none (binned), Bayer, or mono")
-    cfa: str = param(Choice(("BG", "GB", "RG", "GR"), (1.0,) * 4), choices=("BG", "GB", "RG", "GR"),
-                     doc="phase of the Bayer pattern, OpenCV names")
-    headroom_ev: float = param(0.0, 0, 4, unit="EV", doc="the sensor saturates this far above sRGB white",
-                               source="0 where gain is digital, 1-2 in phones that expose for highlights")
-    shot: float = param(0.0, 0, 0.5, doc="shot noise: standard deviation at white, share of white",
-                        source="1 / sqrt(electrons at white): 0.01 = 10,000 e- (daylight), 0.05 = 400 e- (dim room)")
-    read: float = param(0.0, 0, 0.2, doc="read noise: standard deviation in the dark, share of white",
-                        source="2-5 e- over the electrons at white: 0.0003 (daylight) to 0.01 (dim room)")
+    cfa: str = param(
+        Choice(("BG", "GB", "RG", "GR"), (1.0,) * 4),
+        choices=("BG", "GB", "RG", "GR"),
+        doc="phase of the Bayer pattern, OpenCV names",
+    )
+    headroom_ev: float = param(
+        0.0,
+        0,
+        4,
+        unit="EV",
+        doc="the sensor saturates this far above sRGB white",
+        source="0 where gain is digital, 1-2 in phones that expose for highlights",
+    )
+    shot: float = param(
+        0.0,
+        0,
+        0.5,
+        doc="shot noise: standard deviation at white, share of white",
+        source="1 / sqrt(electrons at white): 0.01 = 10,000 e- (daylight), 0.05 = 400 e- (dim room)",
+    )
+    read: float = param(
+        0.0,
+        0,
+        0.2,
+        doc="read noise: standard deviation in the dark, share of white",
+        source="2-5 e- over the electrons at white: 0.0003 (daylight) to 0.01 (dim room)",
+    )
     saturation: float = param(1.0, 0, 3, doc="chroma gain of the colour matrix; below 1 is pale")
     shoulder: float = param(0.0, 0, 0.5, doc="softness of highlight compression; 0 clips at white")
     contrast: float = param(1.0, 0.3, 3, doc="exponent of an S-curve about mid-grey in sRGB values")
@@ -94,8 +154,11 @@ class SensorParams:
 def parameters() -> dict[str, tuple[dist.Param, str]]:
     """Return what a profile may give distributions for: name -> (Param, kind in float|str|bool)."""
     hints = typing.get_type_hints(SensorParams)
-    return {field.name: (field.metadata["param"], hints[field.name].__name__)
-            for field in dataclasses.fields(SensorParams) if "param" in field.metadata}
+    return {
+        field.name: (field.metadata["param"], hints[field.name].__name__)
+        for field in dataclasses.fields(SensorParams)
+        if "param" in field.metadata
+    }
 
 
 def default_of(name: str) -> dist.Dist:

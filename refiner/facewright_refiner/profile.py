@@ -110,8 +110,13 @@ class Profile:
         fit = data.get("fit", {})
         if not isinstance(fit, dict):
             raise RecipeError(f"fit: expected the report of fit-sensor, got {fit!r}")
-        return Profile(words["name"], " ".join(words["about"].split()), _distributions(data.get("sensor", {})),
-                       View.from_data(data.get("view", {})), fit)
+        return Profile(
+            words["name"],
+            " ".join(words["about"].split()),
+            _distributions(data.get("sensor", {})),
+            View.from_data(data.get("view", {})),
+            fit,
+        )
 
     def to_data(self) -> dict[str, Any]:
         """Return the profile as plain data that `from_data` reads back to an equal profile."""
@@ -128,8 +133,9 @@ class Profile:
         try:
             import yaml
         except ImportError:
-            raise MissingPackage("writing a profile needs the package pyyaml; run `python -m pip install pyyaml`"
-                                 ) from None
+            raise MissingPackage(
+                "writing a profile needs the package pyyaml; run `python -m pip install pyyaml`"
+            ) from None
         return yaml.safe_dump(self.to_data(), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
 
 
@@ -178,14 +184,17 @@ def _read(source: str | Path) -> str:
     path = Path(source)
     options = builtin_profiles()
     if path.suffix.lower() not in (".yaml", ".yml"):
-        raise AssetError(f"no built-in profile {name!r}{dist.nearest(name, options)} (there are {', '.join(options)}, "
-                         "or give a .yaml file)")
+        raise AssetError(
+            f"no built-in profile {name!r}{dist.nearest(name, options)} (there are {', '.join(options)}, "
+            "or give a .yaml file)"
+        )
     try:
         if path.stat().st_size > MAX_BYTES:
             raise AssetError(f"{path}: is larger than {MAX_BYTES:,} bytes; this is not a profile")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise AssetError(f"{path}: no such file; give a built-in profile ({', '.join(options)}) or a file that exists"
-                         ) from None
+        raise AssetError(
+            f"{path}: no such file; give a built-in profile ({', '.join(options)}) or a file that exists"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise AssetError(f"{path}: cannot be read as text ({error}); check the file") from None

@@ -120,8 +120,15 @@ def features(pictures: Tensor) -> Tensor:
     return torch.cat(columns, dim=1)
 
 
-def two_sample(a: Tensor, b: Tensor, *, judge: str = "features", groups: tuple[Sequence, Sequence] | None = None,
-               folds: int = 5, seed: int = 0) -> TwoSample:
+def two_sample(
+    a: Tensor,
+    b: Tensor,
+    *,
+    judge: str = "features",
+    groups: tuple[Sequence, Sequence] | None = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> TwoSample:
     """Test whether a classifier tells `a` from `b` on pictures it was not trained on.
 
     `judge` is "features" (logistic regression) or "cnn" (three small convolutions). `groups` names the person or source
@@ -165,8 +172,12 @@ def _cnn(train: Tensor, label: Tensor, test: Tensor, seed: int) -> Tensor:
     """Return test scores of a network of three strided convolutions (7,000 weights), flips as augmentation."""
     random = stream(seed, 0, "realism.cnn")
     sizes = ((8, 3, 3, 3), (16, 8, 3, 3), (32, 16, 3, 3), (1, 32, 1, 1))
-    weights = [torch.from_numpy(random.standard_normal(s, np.float32) * np.float32((2 / np.prod(s[1:])) ** 0.5))
-               .requires_grad_() for s in sizes]
+    weights = [
+        torch.from_numpy(
+            random.standard_normal(s, np.float32) * np.float32((2 / np.prod(s[1:])) ** 0.5)
+        ).requires_grad_()
+        for s in sizes
+    ]
     biases = [torch.zeros(s[0], requires_grad=True) for s in sizes]
 
     def score(x: Tensor) -> Tensor:

@@ -45,8 +45,14 @@ def main(spec: str) -> None:
 
 def _serve(refiner: Any, job: dict[str, Any]) -> dict[str, Any]:
     layers = {name: np.load(path) for name, path in job["layers"].items()}
-    frame = Frame(Sample.from_data(job["sample"]), layers, Truth.from_data(job["truth"]),
-                  [Check(*check) for check in job["checks"]], job["seconds"], job["about"])
+    frame = Frame(
+        Sample.from_data(job["sample"]),
+        layers,
+        Truth.from_data(job["truth"]),
+        [Check(*check) for check in job["checks"]],
+        job["seconds"],
+        job["about"],
+    )
     (refined,) = refiner.refine([frame])
     if "refined" in refined.layers:
         np.save(Path(job["refined"]), refined.layers["refined"])

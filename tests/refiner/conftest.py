@@ -21,7 +21,8 @@ def make_frame():
 
 def frame_of(index=0, width=96, height=72, seed=3, linear=True):
     drawn = sample(Recipe.load("eye_rgb"), seed, index).replace(
-        {"image.width": width, "image.height": height, "camera.field_mm": 50.0})
+        {"image.width": width, "image.height": height, "camera.field_mm": 50.0}
+    )
     pupil = np.array([width * 0.5 + 3 * math.sin(index), height * 0.5 + 2 * math.cos(index)])
     light = paint(width, height, pupil, index)
     rgb = np.round(np.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clip(1e-8) ** (1 / 2.4) - 0.055) * 255)
@@ -34,8 +35,15 @@ def paint(width, height, pupil, index):
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     radius = np.hypot(x - pupil[0], y - pupil[1]) / width
     random = np.random.default_rng(index)
-    waves = sum(a * np.sin(u * x + v * y + p) for a, u, v, p in zip(
-        random.uniform(0.02, 0.05, 24), random.uniform(-1, 1, 24), random.uniform(-1, 1, 24), random.uniform(0, 6, 24)))
+    waves = sum(
+        a * np.sin(u * x + v * y + p)
+        for a, u, v, p in zip(
+            random.uniform(0.02, 0.05, 24),
+            random.uniform(-1, 1, 24),
+            random.uniform(-1, 1, 24),
+            random.uniform(0, 6, 24),
+        )
+    )
     light = np.stack([0.42 + waves, 0.28 + 0.7 * waves, 0.2 + 0.5 * waves], axis=-1)
     for edge, colour in ((0.24, (0.5, 0.48, 0.45)), (0.13, (0.12, 0.1, 0.06)), (0.055, (0.004, 0.004, 0.004))):
         inside = 1 / (1 + np.exp((radius - edge) * width / 0.8))[..., None]
@@ -46,10 +54,16 @@ def paint(width, height, pupil, index):
 def _truth(drawn, pupil, width, height):
     """A truth in which all that a refiner does not look at is zero."""
     limbus = Ellipse(pupil, 0.13 * width, 0.13 * width, 0.0)
-    eye = _filled(EyeTruth, pupil=Ellipse(pupil, 0.055 * width, 0.055 * width, 0.0), limbus=limbus,
-                  optical_axis=np.array([0, 0, -1.0]), visual_axis=np.array([0, 0, -1.0]))
-    return _filled(Truth, eyes={"right": eye}, landmarks_2d=np.full((68, 2), -100.0),
-                   landmarks_visible=np.zeros(68, bool))
+    eye = _filled(
+        EyeTruth,
+        pupil=Ellipse(pupil, 0.055 * width, 0.055 * width, 0.0),
+        limbus=limbus,
+        optical_axis=np.array([0, 0, -1.0]),
+        visual_axis=np.array([0, 0, -1.0]),
+    )
+    return _filled(
+        Truth, eyes={"right": eye}, landmarks_2d=np.full((68, 2), -100.0), landmarks_visible=np.zeros(68, bool)
+    )
 
 
 def _filled(cls, **known):

@@ -53,8 +53,9 @@ def test_drift_is_checked(refined):
 
 
 def test_refining_again_replaces_the_checks(frames, refined):
-    again = apply.load_refiner("phone").refine([dataclasses.replace(refined[0], checks=[*refined[0].checks,
-                                                                                        Check("other", 0, 1)])])[0]
+    again = apply.load_refiner("phone").refine(
+        [dataclasses.replace(refined[0], checks=[*refined[0].checks, Check("other", 0, 1)])]
+    )[0]
     assert len(apply.refine_checks(again)) == len(apply.refine_checks(refined[0]))
     assert any(check.name == "other" for check in again.checks)
     assert again.about["refiner"]["name"] == "phone"
@@ -124,7 +125,7 @@ def test_a_child_that_died_is_reported_with_its_last_words_and_started_again(fra
 
 def test_a_child_without_torch_says_what_to_install(tmp_path):
     script = tmp_path / "python"
-    script.write_text(f"#!/bin/sh\nexec {sys.executable} -I -S \"$@\"\n")
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
     script.chmod(0o755)
     advice = r"No module named 'numpy'.*-m pip install torch kornia"
     with pytest.raises(MissingPackage, match=advice), refining.External("webcam", script):
@@ -132,8 +133,10 @@ def test_a_child_without_torch_says_what_to_install(tmp_path):
 
 
 def test_a_missing_executable_is_one_sentence(tmp_path):
-    with pytest.raises(UserError, match="cannot be run as the refiner's Python"), \
-            refining.External("webcam", tmp_path / "no-python"):
+    with (
+        pytest.raises(UserError, match="cannot be run as the refiner's Python"),
+        refining.External("webcam", tmp_path / "no-python"),
+    ):
         pass
 
 

@@ -12,10 +12,22 @@ from facewright_refiner.fit import fit_sensor
 from facewright_refiner.pictures import find_pictures, groups_of, read_pictures
 from facewright_refiner.profile import Profile, draw
 
-HIDDEN = Profile.from_data({"version": 1, "name": "hidden", "sensor": {
-    "exposure_ev": {"uniform": [0.3, 1.0]}, "warm_ev": {"uniform": [0.5, 0.9]}, "blur_px": {"uniform": [0.8, 1.4]},
-    "shot": {"log_uniform": [0.03, 0.05]}, "read": 0.006, "jpeg": {"uniform": [55, 75]}, "mosaic": "bayer",
-    "contrast": 1.2}})
+HIDDEN = Profile.from_data(
+    {
+        "version": 1,
+        "name": "hidden",
+        "sensor": {
+            "exposure_ev": {"uniform": [0.3, 1.0]},
+            "warm_ev": {"uniform": [0.5, 0.9]},
+            "blur_px": {"uniform": [0.8, 1.4]},
+            "shot": {"log_uniform": [0.03, 0.05]},
+            "read": 0.006,
+            "jpeg": {"uniform": [55, 75]},
+            "mosaic": "bayer",
+            "contrast": 1.2,
+        },
+    }
+)
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,10 @@ def test_yaml_round_trip():
 
 
 def test_the_digest_tells_cameras_apart_and_ignores_names():
-    a, b, c = (Profile.from_data({"version": 1, "name": n, "sensor": {"jpeg": q}}) for n, q in
-               (("a", 80), ("b", 80), ("a", 81)))
+    a, b, c = (
+        Profile.from_data({"version": 1, "name": n, "sensor": {"jpeg": q}})
+        for n, q in (("a", 80), ("b", 80), ("a", 81))
+    )
     assert a.digest == b.digest != c.digest
 
 

@@ -38,14 +38,22 @@ def centroid(picture):
 
 # Each: what moves nothing must not move a dot by more than this many px.
 STAGES = {
-    "resolution loss": camera(scale=0.41), "odd resolution loss": camera(scale=0.733),
-    "blur": camera(blur_px=1.3), "defocus": camera(defocus_px=2.4), "motion": camera(motion_px=5.0, motion_deg=37.0),
+    "resolution loss": camera(scale=0.41),
+    "odd resolution loss": camera(scale=0.733),
+    "blur": camera(blur_px=1.3),
+    "defocus": camera(defocus_px=2.4),
+    "motion": camera(motion_px=5.0, motion_deg=37.0),
     "all blurs": camera(blur_px=0.7, defocus_px=1.2, motion_px=3.0, motion_deg=110.0),
-    "bayer BG": camera(mosaic="bayer", cfa="BG"), "bayer GB": camera(mosaic="bayer", cfa="GB"),
-    "bayer RG": camera(mosaic="bayer", cfa="RG"), "bayer GR": camera(mosaic="bayer", cfa="GR"),
-    "mono": camera(mosaic="mono"), "tone": camera(shoulder=0.1, contrast=1.3, gamma=0.8, headroom_ev=0.5),
-    "sharpening": camera(sharpen=1.5, sharpen_px=1.4), "chroma": camera(chroma_px=2.0, saturation=1.4),
-    "jpeg": camera(jpeg=75.0), "grey": camera(gray=True),
+    "bayer BG": camera(mosaic="bayer", cfa="BG"),
+    "bayer GB": camera(mosaic="bayer", cfa="GB"),
+    "bayer RG": camera(mosaic="bayer", cfa="RG"),
+    "bayer GR": camera(mosaic="bayer", cfa="GR"),
+    "mono": camera(mosaic="mono"),
+    "tone": camera(shoulder=0.1, contrast=1.3, gamma=0.8, headroom_ev=0.5),
+    "sharpening": camera(sharpen=1.5, sharpen_px=1.4),
+    "chroma": camera(chroma_px=2.0, saturation=1.4),
+    "jpeg": camera(jpeg=75.0),
+    "grey": camera(gray=True),
 }
 
 
@@ -91,8 +99,15 @@ def test_demosaicing_leaves_each_colour_in_its_place(colour, cfa):
 
 
 def test_point_spread_functions_are_centred_and_positive():
-    for blur, defocus, motion, angle in ((0.3, 0, 0, 0), (2.7, 0, 0, 0), (0, 0.4, 0, 0), (0, 3.3, 0, 0),
-                                         (0, 0, 0.6, 20), (0, 0, 7.4, 63), (0.8, 1.9, 4.2, 141)):
+    for blur, defocus, motion, angle in (
+        (0.3, 0, 0, 0),
+        (2.7, 0, 0, 0),
+        (0, 0.4, 0, 0),
+        (0, 3.3, 0, 0),
+        (0, 0, 0.6, 20),
+        (0, 0, 7.4, 63),
+        (0.8, 1.9, 4.2, 141),
+    ):
         kernel = sensor.point_spread(camera(blur_px=blur, defocus_px=defocus, motion_px=motion, motion_deg=angle))
         x = torch.arange(kernel.shape[0], dtype=torch.float64) - kernel.shape[0] // 2
         assert kernel.shape[0] % 2 == 1
@@ -133,8 +148,9 @@ def test_noise_follows_the_shot_and_read_law_before_the_tone_curve():
         noisy = sensor.add_noise(raw, camera(shot=0.05, read=0.01, seed=4))
         assert float(noisy.mean()) == pytest.approx(level, abs=0.001)
         assert float(noisy.var()) == pytest.approx(0.05**2 * level + 0.01**2, rel=0.03)
-    dark, bright = (sensor.apply(torch.full((1, 3, 64, 64), x), [camera(shot=0.03, read=0.0)]).std()
-                    for x in (0.02, 0.6))
+    dark, bright = (
+        sensor.apply(torch.full((1, 3, 64, 64), x), [camera(shot=0.03, read=0.0)]).std() for x in (0.02, 0.6)
+    )
     assert dark > 1.3 * bright  # in sRGB values, shot noise is strongest in the shadows
 
 
@@ -159,6 +175,7 @@ def test_jpeg_agrees_with_a_real_codec():
     import io
 
     from PIL import Image
+
     light, _ = dots(64, 80, sigma=2.0, colour=(1.0, 0.5, 0.2))
     plain = sensor.apply(light, [neutral()])
     mine = sensor.apply(light, [camera(jpeg=60.0)])
@@ -262,9 +279,18 @@ def test_the_pipeline_is_differentiable():
 
 
 def test_gradcheck_of_the_smooth_stages():
-    light = (0.2 + 0.5 * torch.rand(1, 3, 6, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(6)))
-    p = camera(shade_ev=0.5, meter=0.5, flare=0.05, warm_ev=0.2, saturation=1.2, shoulder=0.1, contrast=1.2, gamma=0.9,
-               headroom_ev=1.0)
+    light = 0.2 + 0.5 * torch.rand(1, 3, 6, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
+    p = camera(
+        shade_ev=0.5,
+        meter=0.5,
+        flare=0.05,
+        warm_ev=0.2,
+        saturation=1.2,
+        shoulder=0.1,
+        contrast=1.2,
+        gamma=0.9,
+        headroom_ev=1.0,
+    )
     kernel = sensor.point_spread(camera(blur_px=0.6))
 
     def smooth(x):

@@ -47,8 +47,13 @@ def caruncle(inner_edge: Array, eye: Globe, centre: Array) -> Mesh:
     middle = anchor + along * (0.52 * length) - forward * 0.75
     points = middle + (x[..., None] * along + y[..., None] * up + z[..., None] * forward)
     faces = _tube_faces(rows, columns)
-    return Mesh(f"{eye.side}_caruncle", points.reshape(-1, 3), faces,
-                np.full(len(faces), int(side_label(eye.side, "caruncle")), np.uint8), "caruncle")
+    return Mesh(
+        f"{eye.side}_caruncle",
+        points.reshape(-1, 3),
+        faces,
+        np.full(len(faces), int(side_label(eye.side, "caruncle")), np.uint8),
+        "caruncle",
+    )
 
 
 def meniscus(edge: Array, outer: Array, eye: Globe, centre: Array, rotation: Array, height_mm: float) -> Mesh:
@@ -74,8 +79,18 @@ def meniscus(edge: Array, outer: Array, eye: Globe, centre: Array, rotation: Arr
     return Mesh(f"{eye.side}_meniscus", np.concatenate(rows), faces, np.zeros(len(faces), np.uint8), "tear")
 
 
-def lashes(root_line: Array, inner_edge: Array, side: str, upper: bool, count: int, length_mm: float, curl: float,
-           thickness: float, clump: float, seed: tuple[int, int]) -> Strands:
+def lashes(
+    root_line: Array,
+    inner_edge: Array,
+    side: str,
+    upper: bool,
+    count: int,
+    length_mm: float,
+    curl: float,
+    thickness: float,
+    clump: float,
+    seed: tuple[int, int],
+) -> Strands:
     """Return lashes along one lid: `root_line` (n, 3) the lash line, `inner_edge` (n, 3) the inner edge, head mm.
 
     Lashes leave the lid forward, then curl away from the globe; the middle-lateral ones are longest. `seed` is
@@ -135,5 +150,5 @@ def lid_line(loop: Array, which: str) -> Array:
     """Return the points of a closed lid loop (4k, 3) along the `upper` or `lower` lid, medial to lateral canthus."""
     scale = len(loop) // 28
     if which == "upper":
-        return loop[MEDIAL:LATERAL * scale + 1]
-    return np.concatenate([loop[:1], loop[LATERAL * scale:][::-1]])
+        return loop[MEDIAL : LATERAL * scale + 1]
+    return np.concatenate([loop[:1], loop[LATERAL * scale :][::-1]])

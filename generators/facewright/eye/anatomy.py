@@ -111,11 +111,19 @@ def globe(eye: Eye, side: str) -> Globe:
     kappa, alpha = math.radians(eye.kappa_nasal_deg), math.radians(eye.kappa_superior_deg)
     visual = np.array([nasal * math.sin(kappa) * math.cos(alpha), math.sin(alpha), math.cos(kappa) * math.cos(alpha)])
     return Globe(
-        side, radius, r, limbus_z, apex, pupil_z,
+        side,
+        radius,
+        r,
+        limbus_z,
+        apex,
+        pupil_z,
         Conicoid(eye.cornea_radius_mm, eye.cornea_asphericity, apex, 1.0, CORNEA_INDEX),
         Conicoid(back_r, back_q, apex - CORNEA_THICKNESS_MM, CORNEA_INDEX, AQUEOUS_INDEX),
         np.array([nasal * eye.pupil_nasal_mm, eye.pupil_superior_mm, pupil_z]),
-        (pupil, pupil * (1 - eye.pupil_ellipticity)), nasal * math.radians(eye.pupil_axis_deg), visual)
+        (pupil, pupil * (1 - eye.pupil_ellipticity)),
+        nasal * math.radians(eye.pupil_axis_deg),
+        visual,
+    )
 
 
 def eye_rotation(target: Array, visual_axis: Array) -> Array:
@@ -151,8 +159,9 @@ def meshes(eye: Globe, segments: int = 96) -> list[Mesh]:
     profile = eye.radius * np.stack([np.sin(theta), np.cos(theta)], axis=1)
     sclera, faces = _revolve(profile, ring)
     polar = np.column_stack([np.tile(ring, (len(theta), 1)), np.repeat(theta / math.pi, segments)])
-    parts = [Mesh(f"{side}_sclera", sclera, faces, _filled(faces, side_label(side, "sclera")), "sclera",
-                  {"polar": polar})]
+    parts = [
+        Mesh(f"{side}_sclera", sclera, faces, _filled(faces, side_label(side, "sclera")), "sclera", {"polar": polar})
+    ]
 
     r = eye.limbus_r * np.sin(np.linspace(0, math.pi / 2, 28)[1:])
     for name, surface in (("cornea", eye.anterior), ("cornea_back", eye.posterior)):
@@ -176,7 +185,9 @@ def _iris(eye: Globe, ring: Array) -> list[Mesh]:
     steps = np.linspace(0, 1, 25)
     rows = [margin * (1 - s) + root * s for s in steps]
     for row, s in zip(rows, steps, strict=True):
-        row[:, 2] = eye.pupil_z + (root_z - eye.pupil_z) * s**1.5 + 0.12 * math.sin(math.pi * min(1.0, 2.2 * s)) * (s < 0.45)
+        row[:, 2] = (
+            eye.pupil_z + (root_z - eye.pupil_z) * s**1.5 + 0.12 * math.sin(math.pi * min(1.0, 2.2 * s)) * (s < 0.45)
+        )
     ruff = margin.copy()
     ruff[:, :2] = eye.pupil_centre[:2] + (margin[:, :2] - eye.pupil_centre[:2]) * 1.02
     ruff[:, 2] -= 0.15
@@ -188,8 +199,9 @@ def _iris(eye: Globe, ring: Array) -> list[Mesh]:
     vertices = np.concatenate(rows)
     faces = _grid(len(rows), segments)[:, ::-1]
     polar = np.column_stack([np.tile(ring, (len(rows), 1)), np.repeat(radius, segments)])
-    iris = Mesh(f"{eye.side}_iris", vertices, faces, _filled(faces, side_label(eye.side, "iris")), "iris",
-                {"polar": polar})
+    iris = Mesh(
+        f"{eye.side}_iris", vertices, faces, _filled(faces, side_label(eye.side, "iris")), "iris", {"polar": polar}
+    )
     edge = ruff.copy()
     edge[:, :2] = eye.pupil_centre[:2] + (margin[:, :2] - eye.pupil_centre[:2]) * 1.25
     middle = eye.pupil_centre - [0, 0, 0.3]

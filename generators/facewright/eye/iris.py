@@ -19,15 +19,17 @@ IRIS_SIZE = (192, 1024)
 """Rows (radius) and columns (angle) of the iris texture."""
 SCLERA_SIZE = (512, 1024)
 
-MELANIN_RAMP = np.array([
-    # melanin, cool albedo, warm albedo (linear): judged beside photographs
-    [0.00, 0.150, 0.250, 0.360, 0.200, 0.270, 0.250],
-    [0.20, 0.140, 0.200, 0.240, 0.200, 0.210, 0.120],
-    [0.38, 0.170, 0.160, 0.100, 0.230, 0.160, 0.060],
-    [0.55, 0.160, 0.090, 0.045, 0.190, 0.090, 0.030],
-    [0.75, 0.085, 0.045, 0.026, 0.100, 0.045, 0.018],
-    [1.00, 0.028, 0.017, 0.012, 0.034, 0.018, 0.010],
-])
+MELANIN_RAMP = np.array(
+    [
+        # melanin, cool albedo, warm albedo (linear): judged beside photographs
+        [0.00, 0.150, 0.250, 0.360, 0.200, 0.270, 0.250],
+        [0.20, 0.140, 0.200, 0.240, 0.200, 0.210, 0.120],
+        [0.38, 0.170, 0.160, 0.100, 0.230, 0.160, 0.060],
+        [0.55, 0.160, 0.090, 0.045, 0.190, 0.090, 0.030],
+        [0.75, 0.085, 0.045, 0.026, 0.100, 0.045, 0.018],
+        [1.00, 0.028, 0.017, 0.012, 0.034, 0.018, 0.010],
+    ]
+)
 
 
 def iris_colour(melanin: Array | float, warmth: float) -> Array:
@@ -97,7 +99,7 @@ def sclera_albedo(sclera: Sclera, spectrum: str, limbus: float, limbal_mm: float
     colour = colour + (pink - colour) * (back**1.6) * (0.25 + 0.4 * sclera.redness)
     fine, thick = _vessels(sclera, limbus)
     blood = np.array([0.52, 0.10, 0.075])
-    strength = (0.22 + 0.75 * sclera.redness)
+    strength = 0.22 + 0.75 * sclera.redness
     alpha = np.clip(strength * (0.55 * fine + 0.9 * thick) * (0.25 + 0.75 * back[..., 0] ** 0.6), 0, 0.85)[..., None]
     colour = colour + (blood - colour) * alpha
     flush = (0.06 + 0.2 * sclera.redness) * _periodic(int(sclera.texture) + 9, rows, columns, 8, 5)[..., None]

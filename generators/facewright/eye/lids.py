@@ -72,9 +72,12 @@ def lid_units(side: str, rotation: Array, aperture: float) -> dict[str, float]:
     outward = math.degrees(math.atan2(x, z)) * (1 if side == "left" else -1)
     name = side.capitalize()
     units = {
-        f"eyeLookUp{name}": pitch / LOOK_UP_DEG, f"eyeLookDown{name}": -pitch / LOOK_DOWN_DEG,
-        f"eyeLookOut{name}": outward / LOOK_SIDE_DEG, f"eyeLookIn{name}": -outward / LOOK_SIDE_DEG,
-        f"eyeWide{name}": max(0.0, aperture - 1), f"eyeBlink{name}": 0.5 * max(0.0, 1 - aperture),
+        f"eyeLookUp{name}": pitch / LOOK_UP_DEG,
+        f"eyeLookDown{name}": -pitch / LOOK_DOWN_DEG,
+        f"eyeLookOut{name}": outward / LOOK_SIDE_DEG,
+        f"eyeLookIn{name}": -outward / LOOK_SIDE_DEG,
+        f"eyeWide{name}": max(0.0, aperture - 1),
+        f"eyeBlink{name}": 0.5 * max(0.0, 1 - aperture),
     }
     return {unit: min(weight, 1.2) for unit, weight in units.items() if weight > 0}
 

@@ -58,8 +58,12 @@ class Iris:
 
     melanin: float = param(Given(_iris_melanin, 2), 0, 1, doc="stromal melanin: 0 blue, 0.3 green/hazel, 1 near-black")
     warmth: float = param(Uniform(0, 1), 0, 1, doc="lipochrome: grey-blue to green at low melanin, cool to amber brown")
-    collarette: float = param(Normal(0.42, 0.06, 0.28, 0.58), 0.2, 0.7,
-                              doc="radius of the collarette as a share of the way from pupil margin to root")
+    collarette: float = param(
+        Normal(0.42, 0.06, 0.28, 0.58),
+        0.2,
+        0.7,
+        doc="radius of the collarette as a share of the way from pupil margin to root",
+    )
     collarette_contrast: float = param(Uniform(0.2, 1), 0, 1, doc="how far the pupillary zone differs in colour")
     fibres: float = param(Uniform(0.3, 1), 0, 1, doc="contrast of the radial stromal fibres")
     crypts: float = param(Uniform(0, 1), 0, 1, doc="depth and number of crypts")
@@ -83,57 +87,134 @@ class Eye:
     """Globe, optics and tissue of a pair of eyes."""
 
     axial_length_mm: float = param(
-        Normal(23.8, 0.9, 21.5, 26.5), 20, 30, unit="mm", doc="corneal apex to posterior pole",
-        source="Atchison & Smith 2000, sec. 1: about 24 mm, population sd about 1 mm")
+        Normal(23.8, 0.9, 21.5, 26.5),
+        20,
+        30,
+        unit="mm",
+        doc="corneal apex to posterior pole",
+        source="Atchison & Smith 2000, sec. 1: about 24 mm, population sd about 1 mm",
+    )
     cornea_radius_mm: float = param(
-        Normal(7.79, 0.27, 7.1, 8.6), 6.5, 9, unit="mm", doc="anterior apical radius of curvature",
-        source="Dubbelman et al. 2002: 7.79 +- 0.27 mm")
+        Normal(7.79, 0.27, 7.1, 8.6),
+        6.5,
+        9,
+        unit="mm",
+        doc="anterior apical radius of curvature",
+        source="Dubbelman et al. 2002: 7.79 +- 0.27 mm",
+    )
     cornea_asphericity: float = param(
-        Normal(-0.26, 0.18, -0.6, 0.1), -1, 0.5, doc="conic asphericity Q of the anterior cornea",
-        source="Kiely et al., Optica Acta 1982: -0.26 +- 0.18")
+        Normal(-0.26, 0.18, -0.6, 0.1),
+        -1,
+        0.5,
+        doc="conic asphericity Q of the anterior cornea",
+        source="Kiely et al., Optica Acta 1982: -0.26 +- 0.18",
+    )
     limbus_mm: float = param(
-        Normal(11.71, 0.42, 10.7, 12.7), 10, 13.5, unit="mm", doc="horizontal white-to-white diameter, absolute",
-        source="Ruefer et al., Cornea 2005: 11.71 +- 0.42 mm")
+        Normal(11.71, 0.42, 10.7, 12.7),
+        10,
+        13.5,
+        unit="mm",
+        doc="horizontal white-to-white diameter, absolute",
+        source="Ruefer et al., Cornea 2005: 11.71 +- 0.42 mm",
+    )
     chamber_mm: float = param(
-        Normal(3.05, 0.3, 2.4, 3.7), 2, 4.2, unit="mm", doc="corneal endothelium to the plane of the pupil",
-        source="Atchison & Smith 2000, schematic eyes: 3.05-3.1 mm")
+        Normal(3.05, 0.3, 2.4, 3.7),
+        2,
+        4.2,
+        unit="mm",
+        doc="corneal endothelium to the plane of the pupil",
+        source="Atchison & Smith 2000, schematic eyes: 3.05-3.1 mm",
+    )
     pupil_mm: float = param(
-        Given(_pupil, 2), 1.5, 9, unit="mm", doc="entrance of the true (unrefracted) pupil",
-        source="Watson & Yellott 2012")
+        Given(_pupil, 2),
+        1.5,
+        9,
+        unit="mm",
+        doc="entrance of the true (unrefracted) pupil",
+        source="Watson & Yellott 2012",
+    )
     pupil_nasal_mm: float = param(
-        Normal(0.25, 0.12, -0.1, 0.6), -0.5, 1, unit="mm", doc="offset of the pupil centre toward the nose",
-        source="Yang, Thompson & Burns, IOVS 2002: nasal, 0.1-0.6 mm, moves with dilation")
+        Normal(0.25, 0.12, -0.1, 0.6),
+        -0.5,
+        1,
+        unit="mm",
+        doc="offset of the pupil centre toward the nose",
+        source="Yang, Thompson & Burns, IOVS 2002: nasal, 0.1-0.6 mm, moves with dilation",
+    )
     pupil_superior_mm: float = param(
-        Normal(0.05, 0.1, -0.25, 0.3), -0.5, 0.5, unit="mm", doc="offset of the pupil centre upward")
+        Normal(0.05, 0.1, -0.25, 0.3), -0.5, 0.5, unit="mm", doc="offset of the pupil centre upward"
+    )
     pupil_ellipticity: float = param(
-        Normal(0.03, 0.02, 0, 0.1), 0, 0.2, doc="1 - minor/major axis of the pupil margin",
-        source="Wyatt, Vision Res. 1995: pupils are slightly non-circular")
+        Normal(0.03, 0.02, 0, 0.1),
+        0,
+        0.2,
+        doc="1 - minor/major axis of the pupil margin",
+        source="Wyatt, Vision Res. 1995: pupils are slightly non-circular",
+    )
     pupil_axis_deg: float = param(Uniform(0, 180), 0, 180, unit="deg", doc="direction of the pupil's major axis")
     kappa_nasal_deg: float = param(
-        Normal(5.0, 1.5, 1, 9), -2, 12, unit="deg", doc="visual axis nasal of the optical axis",
-        source="Atchison & Smith 2000, sec. 4.4: about 5 deg")
+        Normal(5.0, 1.5, 1, 9),
+        -2,
+        12,
+        unit="deg",
+        doc="visual axis nasal of the optical axis",
+        source="Atchison & Smith 2000, sec. 4.4: about 5 deg",
+    )
     kappa_superior_deg: float = param(
-        Normal(1.5, 1.0, -1.5, 4), -4, 6, unit="deg", doc="visual axis above the optical axis",
-        source="Guestrin & Eizenman, IEEE TBME 2006: about 1.5 deg")
+        Normal(1.5, 1.0, -1.5, 4),
+        -4,
+        6,
+        unit="deg",
+        doc="visual axis above the optical axis",
+        source="Guestrin & Eizenman, IEEE TBME 2006: about 1.5 deg",
+    )
     anisocoria_mm: float = param(
-        Normal(0, 0.15, -0.6, 0.6), -2, 2, unit="mm", doc="left pupil minus right pupil",
-        source="Lam et al., Am. J. Ophthalmol. 1987: 19 % of people differ by >= 0.4 mm at some time")
+        Normal(0, 0.15, -0.6, 0.6),
+        -2,
+        2,
+        unit="mm",
+        doc="left pupil minus right pupil",
+        source="Lam et al., Am. J. Ophthalmol. 1987: 19 % of people differ by >= 0.4 mm at some time",
+    )
     fissure_mm: float = param(
-        Given(lambda v, u: (28.6 + 4.0 * (u[0] + u[1] - 1)) * min(1.0, 0.86 + 0.14 * v["subject.head.age_years"] / 16),
-              2), 18, 36, unit="mm", doc="width of the palpebral fissure, canthus to canthus",
-        source="reasoned: adults about 28-30 mm (Hall's Handbook of Physical Measurements), children less")
+        Given(
+            lambda v, u: (28.6 + 4.0 * (u[0] + u[1] - 1)) * min(1.0, 0.86 + 0.14 * v["subject.head.age_years"] / 16), 2
+        ),
+        18,
+        36,
+        unit="mm",
+        doc="width of the palpebral fissure, canthus to canthus",
+        source="reasoned: adults about 28-30 mm (Hall's Handbook of Physical Measurements), children less",
+    )
     aperture: float = param(
-        Normal(1.0, 0.1, 0.7, 1.25), 0.3, 1.6, doc="resting height of the fissure against the basis: <1 ptotic or deep")
+        Normal(1.0, 0.1, 0.7, 1.25), 0.3, 1.6, doc="resting height of the fissure against the basis: <1 ptotic or deep"
+    )
     lash_length_mm: float = param(
-        Normal(7.6, 0.9, 5.5, 10), 2, 14, unit="mm", doc="length of the longest upper lashes",
-        source="reasoned: 7-8 mm on average, 10 mm at the longest")
+        Normal(7.6, 0.9, 5.5, 10),
+        2,
+        14,
+        unit="mm",
+        doc="length of the longest upper lashes",
+        source="reasoned: 7-8 mm on average, 10 mm at the longest",
+    )
     lash_count: int = param(
-        Choice((120, 140, 160, 180), (1, 2, 2, 1)), 20, 300, doc="upper lashes per eye; lower lashes are half of it",
-        source="reasoned: 90-160 upper, 75-80 lower lashes per lid")
+        Choice((120, 140, 160, 180), (1, 2, 2, 1)),
+        20,
+        300,
+        doc="upper lashes per eye; lower lashes are half of it",
+        source="reasoned: 90-160 upper, 75-80 lower lashes per lid",
+    )
     lash_curl: float = param(Uniform(0.35, 1), 0, 1.5, doc="0 straight, 1 strongly curled")
     mascara: float = param(
-        Given(lambda v, u: max(0.0, u[0] * 2.2 - 1.2) * (1 - v["subject.head.gender"])
-              * (v["subject.head.age_years"] > 14)), 0, 1, doc="thicker, darker, clumped lashes")
+        Given(
+            lambda v, u: (
+                max(0.0, u[0] * 2.2 - 1.2) * (1 - v["subject.head.gender"]) * (v["subject.head.age_years"] > 14)
+            )
+        ),
+        0,
+        1,
+        doc="thicker, darker, clumped lashes",
+    )
     caruncle_redness: float = param(Uniform(0.3, 1), 0, 1, doc="pale pink to red caruncle")
     wetness: float = param(LogUniform(0.4, 1.0), 0.1, 1, doc="height of the tear meniscus, 1 = 0.4 mm")
     iris: Iris

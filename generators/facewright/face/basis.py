@@ -76,8 +76,9 @@ class HM08:
             values = data["values"].T * float(data["step_mm"])
             self._eyes = data["eyes"].astype(float)
             eye_macro, eye_axis = data["eye_macro"].astype(float), data["eye_axis"].astype(float)
-        self._deltas = {name: (indices[a:b], values[a:b])
-                        for name, a, b in zip(names, starts[:-1], starts[1:], strict=True)}
+        self._deltas = {
+            name: (indices[a:b], values[a:b]) for name, a, b in zip(names, starts[:-1], starts[1:], strict=True)
+        }
         macro = [name for name in names if name.startswith("macro:")]
         ends = [f"axis{end}:{axis}" for axis in IDENTITY_AXES for end in "-+"]
         self._eye_shift = dict(zip(macro, eye_macro, strict=True)) | dict(zip(ends, eye_axis, strict=True))
@@ -119,8 +120,9 @@ def macro_weights(head: Head) -> dict[str, float]:
 
 def axis_weights(head: Head) -> dict[str, float]:
     """Return target weights of identity coefficients (sd units) and weight, each on the end its sign points to."""
-    signed = {axis: c * unit * IDENTITY_SCALE
-              for c, (axis, unit) in zip(head.identity, IDENTITY_AXES.items(), strict=True)}
+    signed = {
+        axis: c * unit * IDENTITY_SCALE for c, (axis, unit) in zip(head.identity, IDENTITY_AXES.items(), strict=True)
+    }
     for axis, full in HEAVY.items():
         signed[axis] += full * (2 * head.weight - 1)
     signed["eye-trans-horiz"] += EYES_APART

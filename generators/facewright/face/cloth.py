@@ -71,5 +71,11 @@ def shirt(wear: Wear, body: Array, follow: Array) -> Mesh:
     for step in steps:
         vertices, share, rest = step.positions(vertices), step.linear(share), step.linear(rest)
     faces = steps[-1].faces
-    return Mesh("shirt", vertices, faces, np.full(len(faces), int(Label.CLOTH), np.uint8), "cloth",
-                {"head": share, "rest": rest})
+    return Mesh(
+        "shirt",
+        vertices,
+        faces,
+        np.full(len(faces), int(Label.CLOTH), np.uint8),
+        "cloth",
+        {"head": share, "rest": rest},
+    )

@@ -7,8 +7,14 @@ from facewright.face.parameters import Expression
 MOOD_UNITS: dict[str, dict[str, float]] = {
     "neutral": {},
     "smile": {"mouthSmile": 0.65, "cheekSquint": 0.35, "eyeSquint": 0.15, "mouthDimple": 0.2},
-    "grin": {"mouthSmile": 0.8, "cheekSquint": 0.5, "eyeSquint": 0.3, "jawOpen": 0.14, "mouthUpperUp": 0.4,
-             "mouthLowerDown": 0.35},
+    "grin": {
+        "mouthSmile": 0.8,
+        "cheekSquint": 0.5,
+        "eyeSquint": 0.3,
+        "jawOpen": 0.14,
+        "mouthUpperUp": 0.4,
+        "mouthLowerDown": 0.35,
+    },
     "speech": {"jawOpen": 0.22, "mouthFunnel": 0.25, "mouthLowerDown": 0.2},
     "surprise": {"browInnerUp": 0.8, "browOuterUp": 0.7, "eyeWide": 0.6, "jawOpen": 0.3},
     "anger": {"browDown": 0.8, "noseSneer": 0.3, "mouthPress": 0.5, "eyeSquint": 0.25},
@@ -19,14 +25,37 @@ MOOD_UNITS: dict[str, dict[str, float]] = {
 }
 """Units of each mood at intensity 1; a name without Left/Right moves both sides. Reasoned after FACS."""
 
-VARIATION_UNITS = ("mouthLeft", "mouthRight", "browInnerUp", "mouthPress", "mouthRollLower", "browDown",
-                   "mouthSmile", "mouthFunnel")
+VARIATION_UNITS = (
+    "mouthLeft",
+    "mouthRight",
+    "browInnerUp",
+    "mouthPress",
+    "mouthRollLower",
+    "browDown",
+    "mouthSmile",
+    "mouthFunnel",
+)
 """Units that `Expression.variation` moves by up to VARIATION, in its order; negative values do nothing."""
 VARIATION = 0.16
 
-UNPAIRED = {"browInnerUp", "cheekPuff", "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose", "mouthFunnel",
-            "mouthLeft", "mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower",
-            "mouthShrugUpper", "tongueOut"}
+UNPAIRED = {
+    "browInnerUp",
+    "cheekPuff",
+    "jawForward",
+    "jawLeft",
+    "jawOpen",
+    "jawRight",
+    "mouthClose",
+    "mouthFunnel",
+    "mouthLeft",
+    "mouthPucker",
+    "mouthRight",
+    "mouthRollLower",
+    "mouthRollUpper",
+    "mouthShrugLower",
+    "mouthShrugUpper",
+    "tongueOut",
+}
 
 
 def arkit_weights(expression: Expression) -> dict[str, float]:

@@ -91,16 +91,31 @@ def scalp_weight(rest: Array, receding: float) -> Array:
     The hairline runs over the forehead, round the temple, before and above the ear and down to the nape.
     """
     x, y, z = rest.T
-    line = np.interp(z, [-170, -145, -115, -95, -78, -66, -50, -30, -12, 0, 12],
-                     [-60, -45, -10, 12, 8, -8, 26, 44, 58, 66, 70])
+    line = np.interp(
+        z, [-170, -145, -115, -95, -78, -66, -50, -30, -12, 0, 12], [-60, -45, -10, 12, 8, -8, 26, 44, 58, 66, 70]
+    )
     temple = 16 * np.exp(-0.5 * ((np.abs(x) - 52) / 12) ** 2) * (z > -40)
-    line = line + temple * 0.6 + receding * (45 * np.exp(-0.5 * ((z + 10) / 45) ** 2) + 30 * np.exp(-0.5 * (x / 30) ** 2)
-                                             * (y > 60))
+    line = (
+        line
+        + temple * 0.6
+        + receding * (45 * np.exp(-0.5 * ((z + 10) / 45) ** 2) + 30 * np.exp(-0.5 * (x / 30) ** 2) * (y > 60))
+    )
     return np.clip((y - line) / 7 + 0.5, 0, 1)
 
 
-def grow(hair: Hair, roots: Array, normals: Array, skull: SkullMap, seed: tuple[int, int], radius_mm: float) -> Strands:
-    """Return head hair from `roots` (N, 3) with skin `normals` (N, 3), head mm."""
+def grow(
+    hair: Hair,
+    roots: Array,
+    normals: Array,
+    rest_roots: Array,
+    skull: SkullMap,
+    seed: tuple[int, int],
+    radius_mm: float,
+) -> Strands:
+    """Return head hair from `roots` (N, 3) with skin `normals` (N, 3), head mm.
+
+    `rest_roots` (N, 3) are the same roots on the template: they decide which hairs clump, whatever the expression.
+    """
     style = STYLES[hair.style]
     n = len(roots)
     u = np.array(rng.uniforms(*seed, "hair.strands", 6 * n)).reshape(6, n)
@@ -114,7 +129,7 @@ def grow(hair: Hair, roots: Array, normals: Array, skull: SkullMap, seed: tuple[
         knot = np.array([0.0, 45.0, -165.0])
         comb = knot - roots
         comb /= np.linalg.norm(comb, axis=1, keepdims=True)
-    clump_id = np.floor(_field(roots, 0.09, hair.texture) * 40).astype(int)
+    clump_id = np.floor(_field(rest_roots, 0.09, hair.texture) * 40).astype(int)
     jitter = np.stack([u[1], u[2], u[3]], axis=1) - 0.5
     clumped = np.stack([_hash(clump_id, k) for k in range(3)], axis=1) - 0.5
     wander = (0.35 + 0.5 * (1 - style.clump)) * jitter + 0.7 * style.clump * clumped
@@ -142,16 +157,23 @@ def grow(hair: Hair, roots: Array, normals: Array, skull: SkullMap, seed: tuple[
     line = _curl(line, hair.curl, length, u[5])
     taper = np.concatenate([np.ones(POINTS - 3), [0.85, 0.6, 0.25]])
     grey = u[1] < hair.grey
-    return Strands("hair", line, radius_mm * taper * (0.8 + 0.4 * u[2])[:, None], Label.HAIR, "hair",
-                   np.where(grey, 1.0, 0.0) + 0.999 * u[3])
+    return Strands(
+        "hair",
+        line,
+        radius_mm * taper * (0.8 + 0.4 * u[2])[:, None],
+        Label.HAIR,
+        "hair",
+        np.where(grey, 1.0, 0.0) + 0.999 * u[3],
+    )
 
 
 BROW_LINE = np.array([[13, 14.0], [21, 17.5], [31, 20.5], [41, 20.0], [52, 14.0]])
 """Middle of the brow on the template: x outward and y in mm from the eyes' middle, medial to lateral."""
 
 
-def brows(hair: Hair, rest: Array, surface: Array, normals: Array, side: str, seed: tuple[int, int], count: int,
-          gender: float) -> Strands:
+def brows(
+    hair: Hair, rest: Array, surface: Array, normals: Array, side: str, seed: tuple[int, int], count: int, gender: float
+) -> Strands:
     """Return one brow from `count` roots near BROW_LINE: `rest` (V, 3) template points, `surface` (V, 3) the face."""
     sign = 1 if side == "left" else -1
     u = np.array(rng.uniforms(*seed, f"brow.{side}", 5 * count)).reshape(5, count)
@@ -160,15 +182,21 @@ def brows(hair: Hair, rest: Array, surface: Array, normals: Array, side: str, se
     x = np.interp(along, knots, BROW_LINE[:, 0])
     height = np.interp(along, [0, 0.15, 0.6, 1], [4.6, 6.2, 5.2, 1.6]) * hair.brow_width * (0.8 + 0.35 * gender)
     y = np.interp(along, knots, BROW_LINE[:, 1]) + (u[1] + u[2] - 1) * height
-    front = np.nonzero((rest[:, 2] > -45) & (np.abs(rest[:, 1] - 17) < 16) & (rest[:, 0] * sign > 3)
-                       & (rest[:, 0] * sign < 66)
-                       & (normals[:, 2] > 0.1))[0]
+    front = np.nonzero(
+        (rest[:, 2] > -45)
+        & (np.abs(rest[:, 1] - 17) < 16)
+        & (rest[:, 0] * sign > 3)
+        & (rest[:, 0] * sign < 66)
+        & (normals[:, 2] > 0.1)
+    )[0]
     root, normal = _on_surface(np.stack([sign * x, y], axis=1), rest[front, :2], surface[front], normals[front])
     slope = np.stack([np.gradient(BROW_LINE[:, 0]), np.gradient(BROW_LINE[:, 1])], axis=1)
     slope /= np.linalg.norm(slope, axis=1, keepdims=True)
     rise = np.interp(along, [0, 0.12, 0.35, 1], [1.7, 0.9, 0.35, -0.05]) - 1.1 * (u[1] + u[2] - 1)
-    heading = np.stack([sign * np.interp(along, knots, slope[:, 0]), np.interp(along, knots, slope[:, 1]) + rise,
-                        np.zeros(count)], axis=1)
+    heading = np.stack(
+        [sign * np.interp(along, knots, slope[:, 0]), np.interp(along, knots, slope[:, 1]) + rise, np.zeros(count)],
+        axis=1,
+    )
     heading += 0.35 * (np.stack([u[3], u[4], u[2]], axis=1) - 0.5)
     heading -= (heading * normal).sum(1, keepdims=True) * normal
     heading = heading / np.linalg.norm(heading, axis=1, keepdims=True) + 0.28 * normal

@@ -1,8 +1,9 @@
 """The iBUG-68 landmarks as vertices of the subdivided head (docs/landmarks.md shows each of them on the mesh).
 
-Lid points come from the lid loops, lip points from the lip parts, the others from positions on the template in mm
-(x toward the subject's left, y up, from the eyes' middle), snapped to the nearest front vertex. The jaw is the 3-D
-("x-ray") contour: fixed points of the mandible's outline in a frontal view.
+Lid points come from the lid loops, lip points from the lip parts, brow points from the hair's own line, the others from
+positions on the template in mm (x toward the subject's left, y up, z forward, from the eyes' middle), snapped to the
+nearest vertex. The left half is found, the right half is its mirror image. The jaw is the 3-D ("x-ray") jaw: fixed
+points from the tragus down the ramus and along the mandible's edge.
 """
 
 from __future__ import annotations
@@ -38,8 +39,12 @@ def ibug68() -> Array:
     rest = head.rest
     face, skin = head.vertices_of("skin", "nose"), head.vertices_of("skin")
     jaw = [_lateral(rest, skin, y, z) for y, z in JAW_YZ]
-    chin = _midline(rest, head.vertices_of("skin", "neck"),
-                    lambda p: np.where(p[:, 2] > -5, p[:, 2] - 1.2 * p[:, 1], -1e9), (-118, -95))
+    chin = _midline(
+        rest,
+        head.vertices_of("skin", "neck"),
+        lambda p: np.where(p[:, 2] > -5, p[:, 2] - 1.2 * p[:, 1], -1e9),
+        (-118, -95),
+    )
     brow = [_nearest(rest, face, x, np.interp(x, *BROW_LINE.T) + BROW_RISE_MM) for x in BROW_X]
     bridge = [_nearest(rest, face, 0, y) for y in BRIDGE_Y]
     tip = _midline(rest, head.vertices_of("nose"), lambda p: p[:, 2], (-45, -20))
@@ -48,11 +53,30 @@ def ibug68() -> Array:
     upper, lower, inner_upper, inner_lower = _lips(head)
     eye = _eye(rest)
     right = mirror(rest)
-    return np.array([
-        *right[jaw], chin, *jaw[::-1], *right[brow], *brow[::-1], *bridge, tip,
-        *right[base], columella, *base[::-1], *right[eye[[3, 2, 1, 0, 5, 4]]], *eye,
-        *right[upper[:-1]], *upper[::-1], *lower, *right[lower[-2::-1]],
-        *right[inner_upper[:-1]], *inner_upper[::-1], *inner_lower, *right[inner_lower[-2::-1]]])
+    return np.array(
+        [
+            *right[jaw],
+            chin,
+            *jaw[::-1],
+            *right[brow],
+            *brow[::-1],
+            *bridge,
+            tip,
+            *right[base],
+            columella,
+            *base[::-1],
+            *right[eye[[3, 2, 1, 0, 5, 4]]],
+            *eye,
+            *right[upper[:-1]],
+            *upper[::-1],
+            *lower,
+            *right[lower[-2::-1]],
+            *right[inner_upper[:-1]],
+            *inner_upper[::-1],
+            *inner_lower,
+            *right[inner_lower[-2::-1]],
+        ]
+    )
 
 
 def mirror(rest: Array) -> Array:
@@ -87,10 +111,12 @@ def _lips(head: Topology) -> tuple[list[int], ...]:
     height, depth = rest[:, 1], rest[:, 2]
     front_upper, front_lower = (ids[depth[ids] > np.percentile(depth[ids], 25)] for ids in (upper, lower))
     inner_corner = at(both, INNER_CORNER, 0.3 * depth - 0.5 * np.abs(height - y))
-    return ([corner, *(at(upper, s, height) for s in (*OUTER_LIP[0], 0))],
-            [at(lower, s, -height) for s in (*OUTER_LIP[1], 0)],
-            [inner_corner, *(at(front_upper, s, -height) for s in (INNER_LIP, 0))],
-            [at(front_lower, s, height) for s in (INNER_LIP, 0)])
+    return (
+        [corner, *(at(upper, s, height) for s in (*OUTER_LIP[0], 0))],
+        [at(lower, s, -height) for s in (*OUTER_LIP[1], 0)],
+        [inner_corner, *(at(front_upper, s, -height) for s in (INNER_LIP, 0))],
+        [at(front_lower, s, height) for s in (INNER_LIP, 0)],
+    )
 
 
 def _nearest(rest: Array, ids: Array, x: float, y: float) -> int:

@@ -19,36 +19,116 @@ U = Sequence[float]
 
 IDENTITY_AXES: dict[str, float] = {
     # signed axes of the hm08 head: name of a decr/incr (or in/out, down/up ...) target pair -> weight of one sd.
-    "head-angle": 0.2, "head-back-scale-depth": 0.3, "head-fat": 0.25, "head-scale-depth": 0.25,
-    "head-scale-horiz": 0.25, "head-scale-vert": 0.25,
-    "head-diamond": 0.15, "head-invertedtriangular": 0.15, "head-oval": 0.2, "head-rectangular": 0.15,
-    "head-round": 0.2, "head-square": 0.15, "head-triangular": 0.15,
-    "forehead-nubian": 0.25, "forehead-scale-vert": 0.25, "forehead-temple": 0.3, "forehead-trans": 0.25,
-    "eyebrows-angle": 0.3, "eyebrows-trans-depth": 0.25, "eyebrows-trans-vert": 0.25,
-    "eye-bag": 0.2, "eye-bag-height": 0.25, "eye-bag-depth": 0.2, "eye-corner1": 0.3, "eye-corner2": 0.35,
-    "eye-epicanthus": 0.3, "eye-eyefold-angle": 0.3, "eye-eyefold-shape": 0.25, "eye-eyefold": 0.3,
-    "eye-height1": 0.25, "eye-height2": 0.25, "eye-height3": 0.25, "eye-scale": 0.15,
-    "eye-trans-vert": 0.15, "eye-trans-horiz": 0.15,
-    "nose-base": 0.25, "nose-compression": 0.25, "nose-curve": 0.3, "nose-flaring": 0.3, "nose-greek": 0.2,
-    "nose-hump": 0.3, "nose-nostrils-angle": 0.25, "nose-nostrils-width": 0.25, "nose-point": 0.3,
-    "nose-point-width": 0.3, "nose-scale-depth": 0.25, "nose-scale-horiz": 0.3, "nose-scale-vert": 0.25,
-    "nose-septumangle": 0.25, "nose-trans-vert": 0.15, "nose-volume": 0.2, "nose-width1": 0.25, "nose-width2": 0.25,
+    "head-angle": 0.2,
+    "head-back-scale-depth": 0.3,
+    "head-fat": 0.25,
+    "head-scale-depth": 0.25,
+    "head-scale-horiz": 0.25,
+    "head-scale-vert": 0.25,
+    "head-diamond": 0.15,
+    "head-invertedtriangular": 0.15,
+    "head-oval": 0.2,
+    "head-rectangular": 0.15,
+    "head-round": 0.2,
+    "head-square": 0.15,
+    "head-triangular": 0.15,
+    "forehead-nubian": 0.25,
+    "forehead-scale-vert": 0.25,
+    "forehead-temple": 0.3,
+    "forehead-trans": 0.25,
+    "eyebrows-angle": 0.3,
+    "eyebrows-trans-depth": 0.25,
+    "eyebrows-trans-vert": 0.25,
+    "eye-bag": 0.2,
+    "eye-bag-height": 0.25,
+    "eye-bag-depth": 0.2,
+    "eye-corner1": 0.3,
+    "eye-corner2": 0.35,
+    "eye-epicanthus": 0.3,
+    "eye-eyefold-angle": 0.3,
+    "eye-eyefold-shape": 0.25,
+    "eye-eyefold": 0.3,
+    "eye-height1": 0.25,
+    "eye-height2": 0.25,
+    "eye-height3": 0.25,
+    "eye-scale": 0.15,
+    "eye-trans-vert": 0.15,
+    "eye-trans-horiz": 0.15,
+    "nose-base": 0.25,
+    "nose-compression": 0.25,
+    "nose-curve": 0.3,
+    "nose-flaring": 0.3,
+    "nose-greek": 0.2,
+    "nose-hump": 0.3,
+    "nose-nostrils-angle": 0.25,
+    "nose-nostrils-width": 0.25,
+    "nose-point": 0.3,
+    "nose-point-width": 0.3,
+    "nose-scale-depth": 0.25,
+    "nose-scale-horiz": 0.3,
+    "nose-scale-vert": 0.25,
+    "nose-septumangle": 0.25,
+    "nose-trans-vert": 0.15,
+    "nose-volume": 0.2,
+    "nose-width1": 0.25,
+    "nose-width2": 0.25,
     "nose-width3": 0.25,
-    "mouth-angles": 0.2, "mouth-cupidsbow": 0.3, "mouth-cupidsbow-width": 0.3, "mouth-dimples": 0.2,
-    "mouth-laugh-lines": 0.25, "mouth-lowerlip-ext": 0.2, "mouth-lowerlip-height": 0.25,
-    "mouth-lowerlip-middle": 0.2, "mouth-lowerlip-volume": 0.3, "mouth-lowerlip-width": 0.2,
-    "mouth-philtrum-volume": 0.3, "mouth-scale-depth": 0.2, "mouth-scale-horiz": 0.25, "mouth-scale-vert": 0.2,
-    "mouth-trans-vert": 0.2, "mouth-upperlip-ext": 0.2, "mouth-upperlip-height": 0.25,
-    "mouth-upperlip-middle": 0.2, "mouth-upperlip-volume": 0.3, "mouth-upperlip-width": 0.2,
-    "chin-bones": 0.25, "chin-cleft": 0.2, "chin-height": 0.25, "chin-jaw-drop": 0.2, "chin-prognathism": 0.15,
-    "chin-prominent": 0.25, "chin-width": 0.25, "chin-triangle": 0.15,
-    "cheek-bones": 0.3, "cheek-inner": 0.25, "cheek-trans": 0.25, "cheek-volume": 0.3,
-    "ear-flap": 0.3, "ear-lobe": 0.3, "ear-rot": 0.25, "ear-scale": 0.25, "ear-scale-depth": 0.25,
-    "ear-scale-vert": 0.25, "ear-wing": 0.35,
-    "neck-double": 0.2, "neck-scale-horiz": 0.2, "neck-scale-depth": 0.2,
-    "asym-brown-1": 0.2, "asym-brown-2": 0.2, "asym-cheek-1": 0.2, "asym-cheek-2": 0.2, "asym-eye-1": 0.15,
-    "asym-eye-4": 0.15, "asym-jaw-1": 0.2, "asym-jaw-2": 0.2, "asym-mouth-1": 0.2, "asym-mouth-2": 0.2,
-    "asym-nose-1": 0.2, "asym-nose-2": 0.2, "asym-temple-1": 0.2, "asym-top-1": 0.2,
+    "mouth-angles": 0.2,
+    "mouth-cupidsbow": 0.3,
+    "mouth-cupidsbow-width": 0.3,
+    "mouth-dimples": 0.2,
+    "mouth-laugh-lines": 0.25,
+    "mouth-lowerlip-ext": 0.2,
+    "mouth-lowerlip-height": 0.25,
+    "mouth-lowerlip-middle": 0.2,
+    "mouth-lowerlip-volume": 0.3,
+    "mouth-lowerlip-width": 0.2,
+    "mouth-philtrum-volume": 0.3,
+    "mouth-scale-depth": 0.2,
+    "mouth-scale-horiz": 0.25,
+    "mouth-scale-vert": 0.2,
+    "mouth-trans-vert": 0.2,
+    "mouth-upperlip-ext": 0.2,
+    "mouth-upperlip-height": 0.25,
+    "mouth-upperlip-middle": 0.2,
+    "mouth-upperlip-volume": 0.3,
+    "mouth-upperlip-width": 0.2,
+    "chin-bones": 0.25,
+    "chin-cleft": 0.2,
+    "chin-height": 0.25,
+    "chin-jaw-drop": 0.2,
+    "chin-prognathism": 0.15,
+    "chin-prominent": 0.25,
+    "chin-width": 0.25,
+    "chin-triangle": 0.15,
+    "cheek-bones": 0.3,
+    "cheek-inner": 0.25,
+    "cheek-trans": 0.25,
+    "cheek-volume": 0.3,
+    "ear-flap": 0.3,
+    "ear-lobe": 0.3,
+    "ear-rot": 0.25,
+    "ear-scale": 0.25,
+    "ear-scale-depth": 0.25,
+    "ear-scale-vert": 0.25,
+    "ear-wing": 0.35,
+    "neck-double": 0.2,
+    "neck-scale-horiz": 0.2,
+    "neck-scale-depth": 0.2,
+    "asym-brown-1": 0.2,
+    "asym-brown-2": 0.2,
+    "asym-cheek-1": 0.2,
+    "asym-cheek-2": 0.2,
+    "asym-eye-1": 0.15,
+    "asym-eye-4": 0.15,
+    "asym-jaw-1": 0.2,
+    "asym-jaw-2": 0.2,
+    "asym-mouth-1": 0.2,
+    "asym-mouth-2": 0.2,
+    "asym-nose-1": 0.2,
+    "asym-nose-2": 0.2,
+    "asym-temple-1": 0.2,
+    "asym-top-1": 0.2,
 }
 """Signed identity axes and the target weight of one standard deviation (judged on contact sheets: no caricatures)."""
 
@@ -92,8 +172,11 @@ def _skin_melanin(values: Values, u: U) -> float:
     Reasoned after the reflectance ranges of Jablonski & Chaplin, J. Human Evol. 2000: within-group spread is of the
     same order as the distance between groups' means.
     """
-    centre = (0.70 * values["subject.head.african"] + 0.32 * values["subject.head.asian"]
-              + 0.17 * values["subject.head.caucasian"])
+    centre = (
+        0.70 * values["subject.head.african"]
+        + 0.32 * values["subject.head.asian"]
+        + 0.17 * values["subject.head.caucasian"]
+    )
     return min(0.98, max(0.02, centre + 0.22 * (u[0] + u[1] - 1)))
 
 
@@ -143,8 +226,11 @@ class Head:
     caucasian: float = param(_ancestry(2), 0, 1, doc="share of European-descent morphology")
     weight: float = param(Normal(0.5, 0.16, 0.1, 0.95), 0, 1, doc="lean 0 to heavy 1; 0.5 is average")
     identity: tuple[float, ...] = param(
-        Given(lambda values, u: identity_vector(u), len(IDENTITY_AXES)), -4, 4,
-        doc="coefficients in sd of the axes in IDENTITY_AXES, in that order")
+        Given(lambda values, u: identity_vector(u), len(IDENTITY_AXES)),
+        -4,
+        4,
+        doc="coefficients in sd of the axes in IDENTITY_AXES, in that order",
+    )
 
 
 @dataclass(frozen=True)
@@ -156,8 +242,11 @@ class Skin:
     carotene: float = param(Uniform(0, 0.7), 0, 1, doc="yellow component")
     mottling: float = param(Uniform(0.2, 1), 0, 1, doc="contrast of blood and melanin patches")
     freckles: float = param(
-        Given(lambda v, u: max(0.0, u[0] * 2.5 - 1.5) * max(0.0, 1 - v["subject.skin.melanin"] / 0.4)), 0, 1,
-        doc="density of freckles (light skin only, reasoned)")
+        Given(lambda v, u: max(0.0, u[0] * 2.5 - 1.5) * max(0.0, 1 - v["subject.skin.melanin"] / 0.4)),
+        0,
+        1,
+        doc="density of freckles (light skin only, reasoned)",
+    )
     oiliness: float = param(Uniform(0.1, 0.9), 0, 1, doc="sebum: matte to shiny")
     pores: float = param(Uniform(0.3, 1), 0, 1, doc="relief of pores")
     wrinkles: float = param(Given(_wrinkles), 0, 1, doc="relief of fine lines, grows with age")
@@ -170,16 +259,25 @@ class Hair:
     """Head hair, brows and lashes share colour; grey comes with age."""
 
     style: str = param(
-        Given(_hair_style, 2), doc="cut of the head hair",
-        choices=("bald", "receding", "buzz", "short", "side", "medium", "long", "bun", "afro"))
+        Given(_hair_style, 2),
+        doc="cut of the head hair",
+        choices=("bald", "receding", "buzz", "short", "side", "medium", "long", "bun", "afro"),
+    )
     melanin: float = param(Given(_hair_melanin, 2), 0, 1, doc="eumelanin: 0 white-blond, 0.5 brown, 1 black")
-    redness: float = param(Given(lambda v, u: u[0] ** 6 if v["subject.hair.melanin"] < 0.75 else 0.1 * u[0]), 0, 1,
-                           doc="pheomelanin: 1 is red hair")
+    redness: float = param(
+        Given(lambda v, u: u[0] ** 6 if v["subject.hair.melanin"] < 0.75 else 0.1 * u[0]),
+        0,
+        1,
+        doc="pheomelanin: 1 is red hair",
+    )
     grey: float = param(Given(_grey), 0, 1, doc="share of grey hairs")
     length: float = param(Uniform(0, 1), 0, 1, doc="position within the length range of the style")
     curl: float = param(
-        Given(lambda v, u: min(1.0, 0.8 * v["subject.head.african"] + 0.5 * u[0] ** 2)), 0, 1,
-        doc="straight 0 to coily 1")
+        Given(lambda v, u: min(1.0, 0.8 * v["subject.head.african"] + 0.5 * u[0] ** 2)),
+        0,
+        1,
+        doc="straight 0 to coily 1",
+    )
     brow_density: float = param(Uniform(0.45, 1), 0, 1, doc="density of the brows")
     brow_width: float = param(Uniform(0.6, 1.3), 0.3, 2, doc="height of the brows relative to the average")
     texture: float = param(Uniform(0, 1000), 0, 1000, doc="offset into the noise fields: other strands, same cut")
@@ -210,12 +308,20 @@ class Expression:
     """Facial expression as a mood of some intensity, with the lids apart."""
 
     mood: str = param(
-        choice(neutral=4, smile=3, grin=1, speech=2, surprise=0.7, anger=0.5, disgust=0.4, sad=0.6, squint=0.7,
-               wide=0.4), choices=MOODS, doc="plausible combination of ARKit units (face/expression.py)")
+        choice(
+            neutral=4, smile=3, grin=1, speech=2, surprise=0.7, anger=0.5, disgust=0.4, sad=0.6, squint=0.7, wide=0.4
+        ),
+        choices=MOODS,
+        doc="plausible combination of ARKit units (face/expression.py)",
+    )
     intensity: float = param(Uniform(0.3, 1), 0, 1, doc="strength of the mood")
     variation: tuple[float, ...] = param(
-        Given(lambda values, u: tuple(2 * x - 1 for x in u), 8), -1, 1,
-        doc="small independent unit changes, see face/expression.py")
+        Given(lambda values, u: tuple(2 * x - 1 for x in u), 8),
+        -1,
+        1,
+        doc="small independent unit changes, see face/expression.py",
+    )
     blink: float = param(Given(_blink, 2), 0, 1, doc="closure of both lids: 0 open, 1 shut")
-    wink: float = param(Given(lambda v, u: (u[0] - 0.5) * 0.12), -1, 1,
-                        doc="extra closure of the left (+) or right (-) lid")
+    wink: float = param(
+        Given(lambda v, u: (u[0] - 0.5) * 0.12), -1, 1, doc="extra closure of the left (+) or right (-) lid"
+    )

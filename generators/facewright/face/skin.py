@@ -24,8 +24,12 @@ NIR_ALBEDO = 0.62
 
 def absorption(skin: Skin) -> tuple[Array, Array]:
     """Return (log albedo at rest (3,), log change per unit of blood (3,)); see `paint` for the map."""
-    rest = (np.log(BLOODLESS) - skin.melanin * MELANIN_ABSORPTION - 0.55 * skin.haemoglobin * BLOOD_ABSORPTION
-            - skin.carotene * CAROTENE_ABSORPTION * (1 - skin.melanin))
+    rest = (
+        np.log(BLOODLESS)
+        - skin.melanin * MELANIN_ABSORPTION
+        - 0.55 * skin.haemoglobin * BLOOD_ABSORPTION
+        - skin.carotene * CAROTENE_ABSORPTION * (1 - skin.melanin)
+    )
     return rest, -BLOOD_ABSORPTION * (0.35 + 0.6 * skin.haemoglobin) * (1 - 0.45 * skin.melanin)
 
 
@@ -41,10 +45,20 @@ def paint(skin: Skin, near: str | None, spectrum: str) -> Array:
     if spectrum == "nir":
         grey = mean_albedo(skin, "nir")[0] * (1 + 0.22 * mottle * skin.mottling) * (1 - 0.12 * region.lip)
         return np.repeat(grey[:, None], 3, axis=1)
-    blood = (1.1 * skin.mottling * mottle + 0.8 * region.blood + 1.7 * region.lip + 0.7 * region.margin
-             + 0.45 * region.ear + (0.25 + 0.4 * skin.dark_circles) * region.under_eye)
-    melanin = (0.3 * skin.mottling * (0.25 + skin.melanin) * broad + 0.15 * skin.dark_circles * region.under_eye
-               + (0.10 + 0.15 * skin.melanin) * region.lip + 0.10 * skin.mottling * (0.3 + skin.melanin) * speck)
+    blood = (
+        1.1 * skin.mottling * mottle
+        + 0.8 * region.blood
+        + 1.7 * region.lip
+        + 0.7 * region.margin
+        + 0.45 * region.ear
+        + (0.25 + 0.4 * skin.dark_circles) * region.under_eye
+    )
+    melanin = (
+        0.3 * skin.mottling * (0.25 + skin.melanin) * broad
+        + 0.15 * skin.dark_circles * region.under_eye
+        + (0.10 + 0.15 * skin.melanin) * region.lip
+        + 0.10 * skin.mottling * (0.3 + skin.melanin) * speck
+    )
     if skin.freckles > 0.02:
         where = np.clip((value_noise(rest, 0.06, 2, t + 120) - 0.62 + 0.35 * skin.freckles) * 6, 0, 1)
         melanin += 0.30 * skin.freckles * where * spots(rest, 0.4, 0.22, t)

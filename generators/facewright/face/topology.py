@@ -126,14 +126,26 @@ def masks(near: str | None = None) -> Masks:
         return np.exp(-0.5 * (((np.abs(p[:, 0]) - x) / rx) ** 2 + ((p[:, 1] - y) / ry) ** 2)) * (p[:, 2] > -70)
 
     _, y, z = mesh.rest.T
-    blood = np.clip(0.9 * blob(40, -32, 17, 14) + 0.9 * blob(0, -32, 11, 9) + 0.35 * blob(0, -98, 12, 9)
-                    + 0.25 * blob(0, 50, 30, 14), 0, 1)
+    blood = np.clip(
+        0.9 * blob(40, -32, 17, 14)
+        + 0.9 * blob(0, -32, 11, 9)
+        + 0.35 * blob(0, -98, 12, 9)
+        + 0.25 * blob(0, 50, 30, 14),
+        0,
+        1,
+    )
     under = np.clip(blob(28, -11, 13, 5) + 0.8 * blob(15, -3, 5, 7) + 0.5 * blob(32, 8, 14, 4), 0, 1)
     level = y - 0.25 * (z + 60)
     follow = np.clip((level + 150) / 75, 0, 1)
-    return Masks(part_mask("upper_lip", "lower_lip"), part_mask("right_margin", "left_margin"),
-                 scalp_weight(mesh.rest, 0.0), part_mask("right_ear", "left_ear"), blood, under,
-                 follow * follow * (3 - 2 * follow))
+    return Masks(
+        part_mask("upper_lip", "lower_lip"),
+        part_mask("right_margin", "left_margin"),
+        scalp_weight(mesh.rest, 0.0),
+        part_mask("right_ear", "left_ear"),
+        blood,
+        under,
+        follow * follow * (3 - 2 * follow),
+    )
 
 
 def in_nose(p: Array) -> Array:
@@ -156,6 +168,5 @@ def in_nostril(p: Array, normal: Array) -> Array:
 def below_jaw(p: Array) -> Array:
     """Return which template points (N, 3) lie below the mandible's edge, on neck or nape."""
     _, y, z = p.T
-    line = np.interp(z, [-190, -165, -105, -90, -70, -45, -20, 0, 15],
-                     [-40, -40, -36, -38, -66, -91, -104, -111, -113])
+    line = np.interp(z, [-190, -165, -105, -90, -70, -45, -20, 0, 15], [-40, -40, -36, -38, -66, -91, -104, -111, -113])
     return y < line

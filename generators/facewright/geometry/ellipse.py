@@ -26,5 +26,6 @@ def fit_ellipse(points: Array) -> Ellipse:
     values, vectors = np.linalg.eigh(form / level)
     long_axis = vectors[:, 0]
     semi = scale / np.sqrt(np.maximum(values, 1e-12))
-    return Ellipse(middle + scale * centre, float(semi[0]), float(semi[1]),
-                   math.atan2(long_axis[1], long_axis[0]) % math.pi)
+    return Ellipse(
+        middle + scale * centre, float(semi[0]), float(semi[1]), math.atan2(long_axis[1], long_axis[0]) % math.pi
+    )

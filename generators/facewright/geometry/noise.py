@@ -45,8 +45,11 @@ def _single(points: Array, seed: int) -> Array:
 def _hash(cells: Array, seed: int) -> Array:
     """Return a fixed pseudo-random number in [0, 1) for integer cells (N, 3)."""
     x = cells.astype(np.uint64)
-    h = (x[:, 0] * np.uint64(0x9E3779B97F4A7C15) ^ x[:, 1] * np.uint64(0xC2B2AE3D27D4EB4F)
-         ^ x[:, 2] * np.uint64(0x165667B19E3779F9)) + np.uint64(seed * 0x27D4EB2F165667C5 % 2**64)
+    h = (
+        x[:, 0] * np.uint64(0x9E3779B97F4A7C15)
+        ^ x[:, 1] * np.uint64(0xC2B2AE3D27D4EB4F)
+        ^ x[:, 2] * np.uint64(0x165667B19E3779F9)
+    ) + np.uint64(seed * 0x27D4EB2F165667C5 % 2**64)
     h ^= h >> np.uint64(29)
     h *= np.uint64(0xBF58476D1CE4E5B9)
     h ^= h >> np.uint64(32)

@@ -92,8 +92,13 @@ def apparent_direction(eye: Array, points: Array, surfaces: tuple[Conicoid, ...]
         du = (miss(state + np.stack([step, 0 * step], 1)) - error) / step[:, None]
         dv = (miss(state + np.stack([0 * step, step], 1)) - error) / step[:, None]
         det = du[:, 0] * dv[:, 1] - du[:, 1] * dv[:, 0]
-        change = np.stack([(error[:, 0] * dv[:, 1] - error[:, 1] * dv[:, 0]) / det,
-                           (du[:, 0] * error[:, 1] - du[:, 1] * error[:, 0]) / det], axis=1)
+        change = np.stack(
+            [
+                (error[:, 0] * dv[:, 1] - error[:, 1] * dv[:, 0]) / det,
+                (du[:, 0] * error[:, 1] - du[:, 1] * error[:, 0]) / det,
+            ],
+            axis=1,
+        )
         state = state - change
         if np.nanmax(np.abs(change) * distance, initial=0) < 1e-10:
             break

@@ -17,10 +17,12 @@ def import_bpy() -> Any:
     except ImportError as error:
         raise MissingPackage(
             f"rendering needs Blender's bpy ({error}); run this inside Blender, or `python -m pip install bpy==4.5.*` "
-            "with Python 3.11") from None
+            "with Python 3.11"
+        ) from None
     if bpy.app.version < MINIMUM:
-        raise UserError(f"Blender {bpy.app.version_string} is too old; Facewright needs "
-                        f"{'.'.join(map(str, MINIMUM[:2]))} or newer")
+        raise UserError(
+            f"Blender {bpy.app.version_string} is too old; Facewright needs {'.'.join(map(str, MINIMUM[:2]))} or newer"
+        )
     return bpy
 
 

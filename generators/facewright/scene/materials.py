@@ -27,16 +27,35 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     relief = g.math("ADD", g.math("MULTIPLY", pores, 0.5 * p.pores), grain)
     soft = g.math("SUBTRACT", 1.0, g.math("MULTIPLY", margin, 0.9), clamp=True)
     normal = g.bump(g.math("MULTIPLY", relief, soft), 0.00022 + 0.0002 * p.wrinkles, 0.9)
-    roughness = g.math("SUBTRACT", 0.58 - 0.2 * p.oiliness, g.math(
-        "ADD", g.math("MULTIPLY", margin, 0.3), g.math("MULTIPLY", lip, 0.1)), clamp=True)
+    roughness = g.math(
+        "SUBTRACT",
+        0.58 - 0.2 * p.oiliness,
+        g.math("ADD", g.math("MULTIPLY", margin, 0.3), g.math("MULTIPLY", lip, 0.1)),
+        clamp=True,
+    )
     radius = (1.6, 1.6, 1.6) if sample.image.spectrum == "nir" else (1.1, 0.42, 0.22)
-    return principled(g, g.attribute("albedo").outputs["Color"], roughness=roughness, normal=normal,
-                      specular=g.math("ADD", 0.42, g.math("MULTIPLY", margin, 0.3)),
-                      subsurface=0.7 if sample.scene == "eye" else 0.45, radius_mm=radius)
+    return principled(
+        g,
+        g.attribute("albedo").outputs["Color"],
+        roughness=roughness,
+        normal=normal,
+        specular=g.math("ADD", 0.42, g.math("MULTIPLY", margin, 0.3)),
+        subsurface=0.7 if sample.scene == "eye" else 0.45,
+        radius_mm=radius,
+    )
 
 
-def principled(g: Graph, base: Any, *, roughness: Any, normal: Any = None, specular: Any = 0.5, subsurface: float = 0.0,
-               radius_mm: tuple[float, float, float] = (1, 1, 1), coat: float = 0.0) -> Socket:
+def principled(
+    g: Graph,
+    base: Any,
+    *,
+    roughness: Any,
+    normal: Any = None,
+    specular: Any = 0.5,
+    subsurface: float = 0.0,
+    radius_mm: tuple[float, float, float] = (1, 1, 1),
+    coat: float = 0.0,
+) -> Socket:
     """Return a Principled BSDF; `radius_mm` is the mean free path of the subsurface."""
     node = g.node("ShaderNodeBsdfPrincipled", subsurface_method="BURLEY")
     g.feed(node.inputs["Base Color"], base)
@@ -60,10 +79,22 @@ def sclera(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     polar = _polar(g)
     base = g.image(images["sclera"], polar).outputs["Color"]
     x, y, _ = g.split(polar)
-    grain = g.noise(g.join(g.math("MULTIPLY", x, 75.0), g.math("MULTIPLY", y, 37.0), 0.0), 0.55, 3,
-                    sample.subject.eye.sclera.texture)
-    return principled(g, base, roughness=0.35, normal=g.bump(grain, 0.00009), specular=0.2, subsurface=0.6,
-                      radius_mm=(1.2, 0.9, 0.8), coat=1.0)
+    grain = g.noise(
+        g.join(g.math("MULTIPLY", x, 75.0), g.math("MULTIPLY", y, 37.0), 0.0),
+        0.55,
+        3,
+        sample.subject.eye.sclera.texture,
+    )
+    return principled(
+        g,
+        base,
+        roughness=0.35,
+        normal=g.bump(grain, 0.00009),
+        specular=0.2,
+        subsurface=0.6,
+        radius_mm=(1.2, 0.9, 0.8),
+        coat=1.0,
+    )
 
 
 def iris(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
@@ -118,8 +149,9 @@ def tear(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     glossy = g.shader("ShaderNodeBsdfGlossy", Color=(1, 1, 1), Roughness=0.03)
     fresnel = g.node("ShaderNodeFresnel")
     fresnel.inputs["IOR"].default_value = AQUEOUS_INDEX
-    return g.blend(g.math("MINIMUM", fresnel.outputs[0], 0.6), g.shader("ShaderNodeBsdfTransparent", Color=(1, 1, 1)),
-                   glossy)
+    return g.blend(
+        g.math("MINIMUM", fresnel.outputs[0], 0.6), g.shader("ShaderNodeBsdfTransparent", Color=(1, 1, 1)), glossy
+    )
 
 
 def caruncle(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
@@ -132,8 +164,16 @@ def caruncle(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     if sample.image.spectrum == "nir":
         colour = np.full(3, 0.5)
     base = g.mix(g.ramp(lumps, 0.35, 0.65, 0.0, 0.5), tuple(colour), tuple(0.6 * colour + 0.3))
-    return principled(g, base, roughness=0.28, normal=g.bump(lumps, 0.0003), specular=0.5, subsurface=0.7,
-                      radius_mm=(1.2, 0.5, 0.3), coat=0.7)
+    return principled(
+        g,
+        base,
+        roughness=0.28,
+        normal=g.bump(lumps, 0.0003),
+        specular=0.5,
+        subsurface=0.7,
+        radius_mm=(1.2, 0.5, 0.3),
+        coat=0.7,
+    )
 
 
 def conjunctiva(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
@@ -150,8 +190,13 @@ def mouth(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
 def teeth(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     """Enamel, yellower with age."""
     age = min(1.0, sample.subject.head.age_years / 90)
-    return principled(g, (0.72 - 0.1 * age, 0.66 - 0.16 * age, 0.56 - 0.24 * age), roughness=0.22, subsurface=0.3,
-                      radius_mm=(0.8, 0.7, 0.6))
+    return principled(
+        g,
+        (0.72 - 0.1 * age, 0.66 - 0.16 * age, 0.56 - 0.24 * age),
+        roughness=0.22,
+        subsurface=0.3,
+        radius_mm=(0.8, 0.7, 0.6),
+    )
 
 
 def tongue(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
@@ -200,6 +245,23 @@ def _fibre(g: Graph, colour: Any, roughness: float) -> Socket:
     return node.outputs[0]
 
 
-MATERIALS: dict[str, Material] = {function.__name__: function for function in (
-    skin, sclera, iris, pupil, cornea, cornea_back, tear, caruncle, conjunctiva, mouth, teeth, tongue, cloth, strands,
-    lashes)}
+MATERIALS: dict[str, Material] = {
+    function.__name__: function
+    for function in (
+        skin,
+        sclera,
+        iris,
+        pupil,
+        cornea,
+        cornea_back,
+        tear,
+        caruncle,
+        conjunctiva,
+        mouth,
+        teeth,
+        tongue,
+        cloth,
+        strands,
+        lashes,
+    )
+}

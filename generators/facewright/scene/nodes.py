@@ -67,8 +67,9 @@ class Graph:
             self.feed(target, value)
         return node.outputs[0]
 
-    def noise(self, place: Socket, scale: float, detail: float = 2.0, offset: float = 0.0,
-              roughness: float = 0.5) -> Socket:
+    def noise(
+        self, place: Socket, scale: float, detail: float = 2.0, offset: float = 0.0, roughness: float = 0.5
+    ) -> Socket:
         """Return fractal noise in about [0, 1] at `place` (mm), `scale` features per mm; `offset` shifts the field."""
         moved = self.vector("ADD", place, (offset, 1.7 * offset, -offset))
         node = self.node("ShaderNodeTexNoise")
@@ -88,8 +89,13 @@ class Graph:
     def ramp(self, value: Any, low: float, high: float, out_low: float = 0.0, out_high: float = 1.0) -> Socket:
         """Return `value` mapped smoothly from [low, high] to [out_low, out_high], clamped."""
         node = self.node("ShaderNodeMapRange", interpolation_type="SMOOTHSTEP")
-        for name, item in (("Value", value), ("From Min", low), ("From Max", high), ("To Min", out_low),
-                           ("To Max", out_high)):
+        for name, item in (
+            ("Value", value),
+            ("From Min", low),
+            ("From Max", high),
+            ("To Min", out_low),
+            ("To Max", out_high),
+        ):
             self.feed(node.inputs[name], item)
         return node.outputs[0]
 

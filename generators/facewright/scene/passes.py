@@ -1,8 +1,8 @@
 """The label scenes: the same objects, one sample, one override material; see DESIGN decision 3 in docs/architecture.md.
 
-    labels      meshes without strands: class ids through the cornea, depth, normals
-    anatomical  the eyeballs alone
-    coverage    everything, strands as emission: anti-aliased shares of lashes, brows and hair
+labels      meshes without strands: class ids through the cornea, depth, normals
+anatomical  the eyeballs alone
+coverage    everything, strands as emission: anti-aliased shares of lashes, brows and hair
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ def coverage_material(bpy: Any) -> Any:
     return material
 
 
-def label_scene(bpy: Any, name: str, source: Any, objects: list[Any], material: Any, samples: int,
-                surface_passes: bool) -> Any:
+def label_scene(
+    bpy: Any, name: str, source: Any, objects: list[Any], material: Any, samples: int, surface_passes: bool
+) -> Any:
     """Return a scene that links `objects` and renders `material` on all of them, free of anything that blends ids."""
     scene = bpy.data.scenes.new(name)
     for thing in objects:

@@ -60,10 +60,18 @@ class CyclesRenderer:
         used = self._choose_device()
         self._denoiser = compat.has_denoiser()
         if not self._denoiser:
-            warnings.warn(f"this Blender was built without OpenImageDenoise; rendering {NO_DENOISER_FACTOR} x the "
-                          "samples instead", stacklevel=2)
-        self.about = {"renderer": "cycles", "blender": self.bpy.app.version_string, "device": used,
-                      "denoiser": self._denoiser, "python": sys.version.split()[0]}
+            warnings.warn(
+                f"this Blender was built without OpenImageDenoise; rendering {NO_DENOISER_FACTOR} x the "
+                "samples instead",
+                stacklevel=2,
+            )
+        self.about = {
+            "renderer": "cycles",
+            "blender": self.bpy.app.version_string,
+            "device": used,
+            "denoiser": self._denoiser,
+            "python": sys.version.split()[0],
+        }
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -154,7 +162,9 @@ class CyclesRenderer:
         render, cycles = scene.render, scene.cycles
         render.engine = "CYCLES"
         cycles.device = "CPU" if self.about.get("device", "CPU") == "CPU" else "GPU"
-        cycles.samples = sample.image.samples * (1 if self._denoiser or not sample.image.denoise else NO_DENOISER_FACTOR)
+        cycles.samples = sample.image.samples * (
+            1 if self._denoiser or not sample.image.denoise else NO_DENOISER_FACTOR
+        )
         cycles.use_adaptive_sampling = True
         cycles.adaptive_threshold = 0.04
         cycles.adaptive_min_samples = 8
@@ -184,13 +194,22 @@ class CyclesRenderer:
         albedo, height = iris_albedo(sample.subject.eye.iris, sample.image.spectrum)
         eye = figure.eyes["left"].globe
         limbus = math.atan2(eye.limbus_r, eye.limbus_z) / math.pi
-        white = sclera_albedo(sample.subject.eye.sclera, sample.image.spectrum, limbus,
-                              sample.subject.eye.iris.limbal_width_mm, eye.radius)
-        return {"iris": upload.float_image(bpy, "iris", albedo), "iris_height": upload.float_image(bpy, "relief", height),
-                "sclera": upload.float_image(bpy, "sclera", white)}
+        white = sclera_albedo(
+            sample.subject.eye.sclera,
+            sample.image.spectrum,
+            limbus,
+            sample.subject.eye.iris.limbal_width_mm,
+            eye.radius,
+        )
+        return {
+            "iris": upload.float_image(bpy, "iris", albedo),
+            "iris_height": upload.float_image(bpy, "relief", height),
+            "sclera": upload.float_image(bpy, "sclera", white),
+        }
 
-    def _label_layers(self, scene: Any, groups: dict[str, list[Any]], outputs: tuple[str, ...],
-                      truth: Truth) -> dict[str, Array]:
+    def _label_layers(
+        self, scene: Any, groups: dict[str, list[Any]], outputs: tuple[str, ...], truth: Truth
+    ) -> dict[str, Array]:
         bpy, layers = self.bpy, {}
         ids = passes.label_material(bpy)
         camera = [scene.camera]
@@ -203,8 +222,15 @@ class CyclesRenderer:
             layers["depth"] = _depth(found)
             layers["normal"] = _normal(found, scene.camera)
         if wanted & {"seg", "coverage"}:
-            cover = passes.label_scene(bpy, "coverage", scene, solid + groups["strands"] + camera,
-                                       passes.coverage_material(bpy), passes.COVERAGE_SAMPLES, False)
+            cover = passes.label_scene(
+                bpy,
+                "coverage",
+                scene,
+                solid + groups["strands"] + camera,
+                passes.coverage_material(bpy),
+                passes.COVERAGE_SAMPLES,
+                False,
+            )
             found = self._render(cover, "coverage")
             share = np.stack([found[f"{DEFAULT_VIEW_LAYER}.Combined.{c}"] for c in "RGB"], axis=-1)
             layers["coverage"] = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
@@ -237,8 +263,15 @@ class CyclesRenderer:
         scene = bpy.context.scene
         for other in [s for s in bpy.data.scenes if s != scene]:
             bpy.data.scenes.remove(other)
-        for store in (bpy.data.objects, bpy.data.meshes, bpy.data.hair_curves, bpy.data.materials, bpy.data.lights,
-                      bpy.data.cameras, bpy.data.worlds):
+        for store in (
+            bpy.data.objects,
+            bpy.data.meshes,
+            bpy.data.hair_curves,
+            bpy.data.materials,
+            bpy.data.lights,
+            bpy.data.cameras,
+            bpy.data.worlds,
+        ):
             bpy.data.batch_remove(list(store))
         bpy.data.batch_remove([image for image in bpy.data.images if image.source == "GENERATED"])
 
@@ -338,5 +371,3 @@ class _Quiet:
 
         os.dup2(self._saved, 1)
         os.close(self._saved)
-
-

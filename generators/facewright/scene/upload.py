@@ -35,7 +35,7 @@ def mesh_object(bpy: Any, part: Mesh, material: Any, collection: Any) -> Any:
         if values.ndim == 1:
             continue
         vector = np.zeros((len(values), 3), np.float32)
-        vector[:, :values.shape[1]] = values
+        vector[:, : values.shape[1]] = values
         attribute = data.attributes.new(name, "FLOAT_VECTOR", "POINT")
         attribute.data.foreach_set("vector", vector.ravel())
     data.materials.append(material)

@@ -24,8 +24,9 @@ def place(camera: Camera, image: Image, target: Array, head_rotation: Array, upr
     """
     frame = head_rotation if camera.mount == "head" else upright
     azimuth, elevation = math.radians(camera.azimuth_deg), math.radians(camera.elevation_deg)
-    direction = np.array([math.sin(azimuth) * math.cos(elevation), math.sin(elevation),
-                          math.cos(azimuth) * math.cos(elevation)])
+    direction = np.array(
+        [math.sin(azimuth) * math.cos(elevation), math.sin(elevation), math.cos(azimuth) * math.cos(elevation)]
+    )
     position = target + camera.distance_mm * (frame @ direction)
     up = frame @ np.array([0.0, 1.0, 0.0])
     roll = math.radians(camera.roll_deg)
@@ -33,5 +34,6 @@ def place(camera: Camera, image: Image, target: Array, head_rotation: Array, upr
     offset = camera.field_mm * (camera.shift_x * aim[0] + camera.shift_y * aim[1])
     rotation = look_at(position, target - offset, up, roll)
     focal = image.width * camera.distance_mm / camera.field_mm
-    return CameraTruth(image.width, image.height, intrinsics(focal, image.width, image.height), rotation,
-                       -rotation @ position)
+    return CameraTruth(
+        image.width, image.height, intrinsics(focal, image.width, image.height), rotation, -rotation @ position
+    )

@@ -18,8 +18,10 @@ class Gaze:
     """The 3-D point that both eyes fixate."""
 
     reference: str = param(
-        "head", choices=("head", "camera"),
-        doc="direction that yaw and pitch are counted from: the head's forward axis, or the line to the camera")
+        "head",
+        choices=("head", "camera"),
+        doc="direction that yaw and pitch are counted from: the head's forward axis, or the line to the camera",
+    )
     yaw_deg: float = param(Normal(0, 14, -35, 35), -60, 60, unit="deg", doc="+ toward image-left of a frontal face")
     pitch_deg: float = param(Normal(-3, 10, -28, 25), -45, 40, unit="deg", doc="+ up")
     distance_mm: float = param(LogUniform(300, 3000), 100, 100000, unit="mm", doc="to the fixated point")
@@ -40,13 +42,23 @@ class Camera:
 
     mount: str = param("world", choices=("world", "head"), doc="does the camera move with the head (headset)?")
     target: str = param("face", choices=("face", "left_eye", "right_eye"), doc="what the camera is aimed at")
-    azimuth_deg: float = param(Normal(0, 12, -40, 40), -120, 120, unit="deg",
-                               doc="camera position about the vertical axis, + toward the subject's left")
+    azimuth_deg: float = param(
+        Normal(0, 12, -40, 40),
+        -120,
+        120,
+        unit="deg",
+        doc="camera position about the vertical axis, + toward the subject's left",
+    )
     elevation_deg: float = param(Normal(0, 8, -25, 30), -70, 70, unit="deg", doc="camera position, + above")
     roll_deg: float = param(Normal(0, 2, -8, 8), -180, 180, unit="deg", doc="camera roll, + clockwise image")
     distance_mm: float = param(Uniform(450, 900), 15, 20000, unit="mm", doc="pinhole to target")
-    field_mm: float = param(Normal(300, 25, 240, 380), 10, 5000, unit="mm",
-                            doc="width of the image in the target's plane; sets the focal length")
+    field_mm: float = param(
+        Normal(300, 25, 240, 380),
+        10,
+        5000,
+        unit="mm",
+        doc="width of the image in the target's plane; sets the focal length",
+    )
     shift_x: float = param(Normal(0, 0.03, -0.1, 0.1), -0.5, 0.5, doc="target's offset from the image centre, / width")
     shift_y: float = param(Normal(0, 0.03, -0.1, 0.1), -0.5, 0.5, doc="target's offset from the image centre, / width")
 
