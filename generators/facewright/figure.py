@@ -19,7 +19,7 @@ from facewright.face.basis import head_basis
 from facewright.face.cloth import shirt
 from facewright.face.expression import arkit_weights
 from facewright.face.landmarks import ibug68
-from facewright.face.skin import paint
+from facewright.face.skin import hair_colour, paint
 from facewright.face.topology import LEVEL, Masks, Topology, masks, topology
 from facewright.geometry.camera import WORLD_FROM_HEAD
 from facewright.geometry.mesh import Mesh, vertex_normals
@@ -263,12 +263,29 @@ def _head_meshes(sample: Sample, mesh: Topology, shade: Masks, head: Array) -> l
         "rest": mesh.rest,
         "head": shade.head,
         "region": np.stack([shade.lip, shade.margin, shade.scalp], axis=1),
-        "albedo": paint(sample.subject.skin, near_side(sample), sample.image.spectrum),
+        "albedo": _shaded_albedo(sample, mesh),
     }
     parts = [_cut("skin", "skin", mesh, head, _SKIN_LABELS, points)]
     rigid = {"rest": mesh.rest, "head": shade.head}
     parts += [_cut(name, material, mesh, head, table, rigid) for name, (material, table) in _OTHER_PARTS.items()]
     return parts
+
+
+def _shaded_albedo(sample: Sample, mesh: Topology) -> Array:
+    """Return the skin's albedo (V, 3), darkened where dense hair and brows shade it: strands alone look sparse."""
+    subject, spectrum = sample.subject, sample.image.spectrum
+    skin = paint(subject.skin, near_side(sample), spectrum)
+    hair = subject.hair
+    scalp = 0.8 * _scalp(hair.style, mesh.rest) * min(1.0, hair_module.STYLES[hair.style].density)
+    brow = 0.5 * hair.brow_density * hair_module.brow_weight(mesh.rest, hair.brow_width)
+    share = np.maximum(scalp, brow)[:, None]
+    return skin + share * (0.8 * hair_colour(hair, spectrum) - skin)
+
+
+def _scalp(style: str, rest: Array) -> Array:
+    """Return the density of head hair (V,) at template points under a style's hairline."""
+    weight = hair_module.scalp_weight(rest, 0.85 if style in ("receding", "bald") else 0.0)
+    return weight * np.clip((40 - rest[:, 1]) / 10, 0, 1) if style == "bald" else weight
 
 
 def _cut(
@@ -389,9 +406,7 @@ def _hairs(sample: Sample, mesh: Topology, head: Array) -> list[Strands]:
     pixels_per_mm = sample.image.width / sample.camera.field_mm
     coarse = sample.scene == "eye"
     count = int((5000 if coarse else np.clip(9000 * pixels_per_mm, 6000, 30000)) * style.density)
-    weight = hair_module.scalp_weight(mesh.rest, 0.85 if subject.hair.style in ("receding", "bald") else 0.0)
-    if subject.hair.style == "bald":
-        weight = weight * (np.clip((40 - mesh.rest[:, 1]) / 10, 0, 1))
+    weight = _scalp(subject.hair.style, mesh.rest)
     skin_faces = mesh.faces[
         (mesh.part == head_basis().part_names.index("skin")) | (mesh.part == head_basis().part_names.index("neck"))
     ]
@@ -408,7 +423,10 @@ def _hairs(sample: Sample, mesh: Topology, head: Array) -> list[Strands]:
 def _scatter(
     faces: Array, rest: Array, weight: Array, surface: Array, normals: Array, count: int, seed: tuple[int, int]
 ) -> tuple[Array, Array, Array]:
-    """Return `count` points (N, 3) on `surface`, normals and resting points, drawn by area and `weight` on the resting topology."""
+    """Return `count` points (N, 3) on `surface`, their normals, and the same points on the template.
+
+    They are drawn by area and `weight` on the resting topology, so expression does not move hairs about.
+    """
     p = rest[faces]
     area = np.linalg.norm(np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1]), axis=1) * weight[faces].mean(axis=1)
     total = np.cumsum(area)

@@ -15,13 +15,15 @@ Array = np.ndarray
 
 OFFSET_MM, HEM_MM = 5.0, 3.5
 """Distance of the cloth from the skin, and depth of the folded hem."""
+SKIRT_MM = 320.0
+"""How far the cloth hangs below the cut of the torso, so that small bodies fill a picture framed for adults."""
 NECKLINE = {"crew": -143.0, "v_neck": -146.0, "high": -124.0}
 """Height of the neckline at the side of the neck, mm below the eyes' middle on the template."""
 
 
 @cache
-def _pattern(style: str) -> tuple[Array, Array, list[Subdivision], Array, Array]:
-    """Return used basis vertices, cloth quads over them, subdivisions (with hem), rim vertices and their drop in mm."""
+def _pattern(style: str) -> tuple[Array, Array, list[Subdivision], Array, Array, Array]:
+    """Return used basis vertices, cloth quads over them, subdivisions (with hem and skirt), rim and foot vertices, the rim's drop in mm."""
     basis = head_basis()
     rest = basis.template - basis.origin
     x, y, z = rest[basis.faces].mean(axis=1).T
@@ -33,20 +35,26 @@ def _pattern(style: str) -> tuple[Array, Array, list[Subdivision], Array, Array]
     keys, counts = np.unique(np.sort(ends, axis=1), axis=0, return_counts=True)
     border = {tuple(edge) for edge in keys[counts == 1].tolist()}
     top = rest[used][:, 1] > -240
-    rim_edges = np.array([edge for edge in ends.tolist() if tuple(sorted(edge)) in border and top[edge].all()])
-    rim = np.unique(rim_edges)
-    inner = len(used) + np.searchsorted(rim, rim_edges)
-    hem = np.stack([rim_edges[:, 1], rim_edges[:, 0], inner[:, 0], inner[:, 1]], axis=1)
-    faces = np.concatenate([quads, hem])
+    border_edges = np.array([edge for edge in ends.tolist() if tuple(sorted(edge)) in border])
+    rim, hem = _strip(border_edges[top[border_edges].all(axis=1)], len(used))
+    foot, skirt = _strip(border_edges[~top[border_edges].all(axis=1)], len(used) + len(rim))
+    faces = np.concatenate([quads, hem, skirt])
     steps = []
-    count = len(used) + len(rim)
+    count = len(used) + len(rim) + len(foot)
     for _ in range(2):
         steps.append(Subdivision(faces, count))
         count += len(steps[-1].edges) + len(faces)
         faces = steps[-1].faces
     x, y, z = rest[used[rim]].T
     drop = np.clip(_neckline(style, x, z) - y, -14, 14)
-    return used, quads, steps, rim, drop
+    return used, quads, steps, rim, foot, drop
+
+
+def _strip(edges: Array, first: int) -> tuple[Array, Array]:
+    """Return the vertices of border `edges` (n, 2) and quads from them to new vertices numbered from `first`."""
+    ids = np.unique(edges)
+    new = first + np.searchsorted(ids, edges)
+    return ids, np.stack([edges[:, 1], edges[:, 0], new[:, 0], new[:, 1]], axis=1)
 
 
 def _neckline(style: str, x: Array, z: Array) -> Array:
@@ -59,15 +67,16 @@ def _neckline(style: str, x: Array, z: Array) -> Array:
 
 def shirt(wear: Wear, body: Array, follow: Array) -> Mesh:
     """Return the shirt over resting-topology vertices `body` (V, 3) head mm; `follow` (V,) is their head share."""
-    used, quads, steps, rim, drop = _pattern(wear.shirt)
+    used, quads, steps, rim, foot, drop = _pattern(wear.shirt)
     skin = body[used]
     normals = vertex_normals(skin, quads)
     outer = skin + OFFSET_MM * normals
     outer[rim, 1] += drop
     hem = outer[rim] - (HEM_MM + 1.0) * normals[rim] - np.array([0, 2.0, 0])
-    vertices = np.concatenate([outer, hem])
-    share = np.concatenate([follow[used], follow[used][rim]])
-    rest = np.concatenate([body[used], hem])
+    below = outer[foot] - np.array([0, SKIRT_MM, 0])
+    vertices = np.concatenate([outer, hem, below])
+    share = np.concatenate([follow[used], follow[used][rim], follow[used][foot]])
+    rest = np.concatenate([body[used], hem, below])
     for step in steps:
         vertices, share, rest = step.positions(vertices), step.linear(share), step.linear(rest)
     faces = steps[-1].faces

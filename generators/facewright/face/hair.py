@@ -171,6 +171,15 @@ BROW_LINE = np.array([[13, 14.0], [21, 17.5], [31, 20.5], [41, 20.0], [52, 14.0]
 """Middle of the brow on the template: x outward and y in mm from the eyes' middle, medial to lateral."""
 
 
+def brow_weight(rest: Array, width: float) -> Array:
+    """Return how much of a brow (V,) in [0, 1] covers template points `rest` (V, 3); `width` as Hair.brow_width."""
+    x = np.abs(rest[:, 0])
+    middle = np.interp(x, *BROW_LINE.T)
+    half = 3.4 * width * np.interp(x, [11, 16, 42, 54], [0.7, 1.0, 0.8, 0.25])
+    along = np.clip((x - 10) / 4, 0, 1) * np.clip((55 - x) / 5, 0, 1)
+    return along * np.exp(-0.5 * ((rest[:, 1] - middle) / half) ** 2) * (rest[:, 2] > -45)
+
+
 def brows(
     hair: Hair, rest: Array, surface: Array, normals: Array, side: str, seed: tuple[int, int], count: int, gender: float
 ) -> Strands:
