@@ -23,7 +23,10 @@ NECKLINE = {"crew": -143.0, "v_neck": -146.0, "high": -124.0}
 
 @cache
 def _pattern(style: str) -> tuple[Array, Array, list[Subdivision], Array, Array, Array]:
-    """Return used basis vertices, cloth quads over them, subdivisions (with hem and skirt), rim and foot vertices, the rim's drop in mm."""
+    """Return used basis vertices, cloth quads over them and subdivisions of these with hem and skirt.
+
+    Then the vertices of the neck's rim and of the foot, and how far the rim moves down (or up) in mm.
+    """
     basis = head_basis()
     rest = basis.template - basis.origin
     x, y, z = rest[basis.faces].mean(axis=1).T
