@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import trimesh
 
 from facewright import sample
 from facewright.check import check_frame, ellipse_mask
@@ -12,7 +13,7 @@ from facewright.geometry.refraction import trace
 from facewright.render import LAYERS
 from facewright.schema import Label, side_label
 
-trimesh = pytest.importorskip("trimesh")
+assert trimesh.ray.has_embree, "without embreex trimesh falls back to a caster that needs 20 GB here"
 
 
 def world_mesh(parts):
