@@ -89,18 +89,18 @@ def sclera_albedo(sclera: Sclera, spectrum: str, limbus: float, limbal_mm: float
     """
     rows, columns = SCLERA_SIZE
     polar = np.linspace(0, 1, rows)[:, None]
-    white = np.array([0.80, 0.76, 0.73])
+    white = np.array([0.72, 0.68, 0.65])
     yellow = np.array([0.76, 0.66, 0.47])
     base = white + sclera.yellowing * 0.55 * (yellow - white)
     cloud = _periodic(int(sclera.texture), rows, columns, 14, 12)[..., None]
     colour = base * (0.94 + 0.1 * cloud)
     back = np.clip((polar - limbus) / 0.30, 0, 1)[..., None]
     pink = np.array([0.78, 0.36, 0.30])
-    colour = colour + (pink - colour) * (back**1.6) * (0.25 + 0.4 * sclera.redness)
+    colour = colour + (pink - colour) * (back**1.3) * (0.35 + 0.4 * sclera.redness)
     fine, thick = _vessels(sclera, limbus)
     blood = np.array([0.52, 0.10, 0.075])
-    strength = 0.22 + 0.75 * sclera.redness
-    alpha = np.clip(strength * (0.55 * fine + 0.9 * thick) * (0.25 + 0.75 * back[..., 0] ** 0.6), 0, 0.85)[..., None]
+    strength = 0.3 + 0.75 * sclera.redness
+    alpha = np.clip(strength * (0.7 * fine + 1.1 * thick) * (0.35 + 0.65 * back[..., 0] ** 0.6), 0, 0.85)[..., None]
     colour = colour + (blood - colour) * alpha
     flush = (0.06 + 0.2 * sclera.redness) * _periodic(int(sclera.texture) + 9, rows, columns, 8, 5)[..., None]
     colour = colour + (np.array([0.74, 0.42, 0.38]) - colour) * flush * (0.3 + 0.7 * back)

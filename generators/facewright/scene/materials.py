@@ -26,7 +26,7 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     pores = g.ramp(g.voronoi(rest, 1.35), 0.0, 0.38)
     relief = g.math("ADD", g.math("MULTIPLY", pores, 0.5 * p.pores), grain)
     soft = g.math("SUBTRACT", 1.0, g.math("MULTIPLY", margin, 0.9), clamp=True)
-    normal = g.bump(g.math("MULTIPLY", relief, soft), 0.00022 + 0.0002 * p.wrinkles, 0.9)
+    normal = g.bump(g.math("MULTIPLY", relief, soft), 0.00014 + 0.00012 * p.wrinkles, 0.9)
     roughness = g.math(
         "SUBTRACT",
         0.58 - 0.2 * p.oiliness,
