@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import facewright.dataset
+import facewright.errors
 from facewright import cli, doctor
 from facewright.farm import worker
 
@@ -49,6 +50,20 @@ def test_generate_check_report_preview(tmp_path, capsys):
     assert run("preview", "face", "-o", sheet, *SMALL) == 0
     with Image.open(sheet) as picture:
         assert picture.size == (6 * (48 + 6) + 6, 4 * (48 + 6) + 6)
+
+
+def test_check_fails_where_wanted_frames_are_missing(tmp_path, capsys):
+    folder = tmp_path / "d"
+    run("generate", "face", "-o", folder, "--count", 2, *SMALL)
+    (folder / "frames" / "000001.json").unlink()
+    assert run("check", folder) == 1
+    assert "1 wanted frames are missing" in capsys.readouterr().err
+
+
+def test_reading_a_layer_that_was_not_made_says_how_to_make_it(tmp_path):
+    run("generate", "face", "-o", tmp_path / "d", "--count", 1, *SMALL)
+    with pytest.raises(facewright.errors.DatasetError, match="facewright refine"):
+        facewright.dataset.open(tmp_path / "d", layers=["refined"])[0]
 
 
 def test_a_finished_dataset_is_continued_in_no_time(tmp_path, capsys):

@@ -301,3 +301,41 @@ def test_the_same_sample_gives_the_same_labels_again(cycles, tiny_recipes):
     two = cycles(sample(recipe, 9, 2), recipe.outputs)
     for name in ("seg", "seg_anatomical", "coverage", "depth", "normal"):
         assert np.array_equal(one.layers[name], two.layers[name]), name
+
+
+def test_gaze_is_that_of_the_pictured_eye(tiny_recipes):
+    from facewright.labels import truth_of
+    from facewright.truth import Truth
+
+    for name in ("eye_rgb", "eye_nir"):
+        known = truth_of(sample(tiny_recipes[name], 3, 1))
+        side = known.target.removesuffix("_eye")
+        assert np.array_equal(known.gaze, known.eyes[side].visual_axis / np.linalg.norm(known.eyes[side].visual_axis))
+        again = Truth.from_data(known.to_data())
+        assert again.target == known.target
+        assert np.array_equal(again.leds_mm, known.leds_mm)
+    both = truth_of(sample(tiny_recipes["face"], 3, 1))
+    assert both.target == "face"
+    mean = both.eyes["left"].visual_axis + both.eyes["right"].visual_axis
+    assert both.gaze == pytest.approx(mean / np.linalg.norm(mean))
+    assert both.leds_mm.shape == (0, 3)
+
+
+def test_leds_lie_on_their_layout_round_the_lens(tiny_recipes):
+    from facewright.labels import truth_of
+
+    one = sample(tiny_recipes["eye_nir"], 3, 1).replace({"light.leds": "ring", "light.led_count": 8})
+    leds = truth_of(one).leds_mm
+    assert leds.shape == (8, 3)
+    assert np.linalg.norm(leds[:, :2], axis=1) == pytest.approx(np.full(8, one.light.led_radius_mm))
+    assert leds[:, 2] == pytest.approx(np.zeros(8), abs=1e-9)
+
+
+def test_a_map_that_is_no_picture_is_named(cycles, tiny_recipes, tmp_path):
+    from facewright.errors import AssetError
+    from facewright.scene import CyclesRenderer
+
+    (tmp_path / "bad.hdr").write_text("not a picture")
+    one = sample(tiny_recipes["face"], 3, 0).replace({"light.hdri": "bad.hdr"})
+    with CyclesRenderer(device="cpu", hdri_folder=tmp_path) as renderer, pytest.raises(AssetError, match=r"bad\.hdr"):
+        renderer(one, ())

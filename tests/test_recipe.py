@@ -200,3 +200,23 @@ def test_garbage_in_a_file_gives_a_facewright_error(tmp_path, content):
             Recipe.load(tmp_path / name)
         except FacewrightError as error:
             assert name in str(error)  # noqa: PT017
+
+
+def test_where_the_maps_lie_does_not_change_the_digest(tmp_path):
+    digests = set()
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "sky.exr").write_bytes(b"")
+        digests.add(Recipe.from_data({"hdri_folder": place}, folder=tmp_path).digest)
+    assert len(digests) == 1
+
+
+def test_a_wrong_base_is_named_with_the_file_that_extends_it(tmp_path):
+    (tmp_path / "own.yaml").write_text("extends: eyergb\n")
+    with pytest.raises(RecipeError, match=r"own\.yaml: extends: .*eye"):
+        Recipe.load(tmp_path / "own.yaml")
+
+
+def test_bounds_far_off_the_mean_are_refused():
+    with pytest.raises(RecipeError, match=r"gaze\.yaw_deg.*6 sd"):
+        Recipe.from_data({"gaze": {"yaw_deg": {"normal": {"mean": 50, "sd": 1, "low": -2, "high": 3}}}})

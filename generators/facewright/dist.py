@@ -124,6 +124,11 @@ class Normal:
     def __post_init__(self) -> None:
         _require(self.sd >= 0, f"normal: sd {self.sd:g} is negative; give a standard deviation >= 0")
         _require(self.low <= self.high, f"normal: low {self.low:g} is above high {self.high:g}; swap them")
+        far = max(self.low - self.mean, self.mean - self.high)
+        _require(
+            far <= 6 * self.sd or self.sd == 0,
+            f"normal: [{self.low:g}, {self.high:g}] lies over 6 sd from the mean {self.mean:g}; move one",
+        )
 
     def draw(self, u: Sequence[float]) -> float:
         if self.sd == 0:

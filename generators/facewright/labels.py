@@ -15,6 +15,7 @@ from facewright.geometry.rotations import head_angles
 from facewright.sample import Sample
 from facewright.schema import COVERAGE_THRESHOLD, LIMBUS_POINTS, SIDES, Label, side_label
 from facewright.truth import Array, CameraTruth, EyeTruth, HeadPose, Truth
+from facewright.world.leds import led_positions
 
 VISIBLE_MM = 2.5
 """A landmark is visible when the depth layer shows its surface at most this far in front of it."""
@@ -40,6 +41,8 @@ def truth(figure: Figure) -> Truth:
         landmarks,
         np.ones(len(landmarks), bool),
         _box(face),
+        figure.sample.camera.target,
+        _to_camera(np.array([place for place, _ in led_positions(figure.sample.light, camera)]).reshape(-1, 3), camera),
     )
 
 

@@ -59,6 +59,7 @@ class Recipe:
         """Content hash (16 hex digits): equal for recipes that draw equal samples. The name does not count."""
         data = self.to_data()
         data.pop("name")
+        data.pop("hdri_folder", None)  # where the maps lie does not change which of them is drawn
         return hashlib.blake2b(json.dumps(data, sort_keys=True).encode(), digest_size=8).hexdigest()
 
     @staticmethod
@@ -228,7 +229,10 @@ def _read_with_base(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str
     if not isinstance(base, str):
         raise RecipeError(f"{source}: extends: expected a recipe's name or file, got {base!r}")
     place = base if base in builtin_recipes() else folder / base
-    below, _ = _read_with_base(place, (*seen, identity))
+    try:
+        below, _ = _read_with_base(place, (*seen, identity))
+    except RecipeError as error:
+        raise RecipeError(f"{source}: extends: {error}") from None
     return _merge(below, data, ""), folder
 
 

@@ -107,7 +107,8 @@ class Truth:
 
     `landmarks_2d` (68, 2) px and `landmarks_3d_mm` (68, 3) camera mm are iBUG-68; `landmarks_visible` (68,) bool is
     filled after rendering from the depth layer. `gaze_target_mm` (3,) is the fixated point. Boxes are [x0, y0, x1,
-    y1] px and may leave the image. `eyes` holds the sides that the scene shows.
+    y1] px and may leave the image. `eyes` holds both sides, also where one lies outside the image; `target` says what
+    the camera aims at: "right_eye", "left_eye" or "face". `leds_mm` (N, 3) are the infrared LEDs in camera mm.
     """
 
     camera: CameraTruth
@@ -118,11 +119,21 @@ class Truth:
     landmarks_3d_mm: Array
     landmarks_visible: Array
     face_box: Array
+    target: str = "face"
+    leds_mm: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 3)))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "leds_mm", np.asarray(self.leds_mm, float).reshape(-1, 3))
 
     @property
     def gaze(self) -> Array:
-        """Return the mean visual axis of the eyes, a unit vector (3,) in camera axes."""
-        mean = np.mean([eye.visual_axis for eye in self.eyes.values()], axis=0)
+        """Return the gaze, a unit vector (3,) in camera axes.
+
+        It is the visual axis of the eye that the camera aims at, and the normalised mean of both where it aims at the
+        face.
+        """
+        aimed = [eye for side, eye in self.eyes.items() if self.target == f"{side}_eye"] or list(self.eyes.values())
+        mean = np.mean([eye.visual_axis for eye in aimed], axis=0)
         return mean / np.linalg.norm(mean)
 
     def to_data(self) -> dict[str, Any]:

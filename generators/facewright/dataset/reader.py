@@ -107,6 +107,10 @@ class Dataset(Sequence[Frame]):
     def frame(self, index: int) -> Frame:
         """Return the frame of `index`. Raises DatasetError where it is missing or damaged."""
         record = self.record(index)
+        for name in self.layers or ():
+            if name not in record["layers"]:
+                advice = "make it with `facewright refine`" if name == "refined" else "the recipe's outputs left it out"
+                raise DatasetError(f"frame {index} of {self.folder} has no layer {name!r}; {advice}")
         names = [name for name in record["layers"] if self.layers is None or name in self.layers]
         layers = {
             name: layout.decode_layer(name, self.layer_bytes(index, name, record), self._name(index, name))

@@ -48,7 +48,7 @@ def _pupil(values: Mapping[str, Any], u: Sequence[float]) -> float:
 
 
 def _scleral_yellow(values: Mapping[str, Any], u: Sequence[float]) -> float:
-    """Draw scleral yellowing, rising with age (Russell et al., J. Exp. Psychol. Gen. 2014: older is yellower)."""
+    """Draw scleral yellowing, rising with age (Russell et al., Psychology and Aging 2014: older is yellower)."""
     return min(1.0, max(0.0, values["subject.head.age_years"] - 15) / 90 + 0.25 * u[0])
 
 

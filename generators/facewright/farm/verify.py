@@ -16,7 +16,7 @@ from facewright.sample import sample
 
 
 def verify(folder: Path, emit: Emit) -> int:
-    """Check every frame of the dataset in `folder` and return how many are bad.
+    """Check every frame of the dataset in `folder` and return how many are bad, missing or quarantined.
 
     A frame is good when its files are what was written, its labels agree with its truth, and its sample is what the
     recipe draws. Raises DatasetError where the folder is no dataset.
@@ -33,7 +33,12 @@ def verify(folder: Path, emit: Emit) -> int:
         except (DatasetError, CheckError) as error:
             failed += 1
             emit({"event": "quarantine", "index": index, "error": str(error)})
+    missing = len(set(dataset.card.wanted) - set(dataset.indices))
+    if missing:
+        message = f"{missing} wanted frames are missing or quarantined; run the same generate again"
+        emit({"event": "warning", "message": message})
     made = len(dataset) - failed
+    failed += missing
     emit({"event": "done", "made": made, "failed": failed, "seconds": round(time.monotonic() - begun, 1)})
     return failed
 

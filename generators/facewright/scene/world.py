@@ -61,6 +61,8 @@ def world_light(bpy: Any, figure: Figure, folder: Path | None, means: dict[str, 
         background.inputs["Strength"].default_value = 0.0
     else:
         image = bpy.data.images.load(str(find_hdri(bpy, light.hdri, folder)), check_existing=True)
+        if 0 in image.size:
+            raise AssetError(f"light.hdri: {image.filepath} is no picture that Blender can read; replace or remove it")
         if light.hdri not in means:
             means[light.hdri] = _mean_colour(image)
         turn = g.node("ShaderNodeMapping")
