@@ -339,3 +339,10 @@ def test_a_map_that_is_no_picture_is_named(cycles, tiny_recipes, tmp_path):
     one = sample(tiny_recipes["face"], 3, 0).replace({"light.hdri": "bad.hdr"})
     with CyclesRenderer(device="cpu", hdri_folder=tmp_path) as renderer, pytest.raises(AssetError, match=r"bad\.hdr"):
         renderer(one, ())
+
+
+def test_truth_does_not_depend_on_the_layers_that_are_kept(cycles, tiny_recipes):
+    one = sample(tiny_recipes["face"], 3, 0)
+    bare, whole = cycles(one, ()), cycles(one)
+    assert list(bare.layers) == ["rgb"]
+    assert bare.truth.to_data() == whole.truth.to_data()

@@ -107,8 +107,11 @@ class LidMap:
 def lid_map(basis: HeadBasis, side: str, steps: list[Subdivision]) -> LidMap:
     """Return the map of `side` after `steps` of subdivision; `columns` (28,) are the inner edge's vertices."""
     weights = np.zeros((int(basis.faces.max()) + 1, COLUMNS))
-    for row, share in zip(basis.rings[side], FALLOFF, strict=True):
-        weights[row, np.arange(COLUMNS)] = share
+    spread = np.eye(COLUMNS)
+    for depth, (row, share) in enumerate(zip(basis.rings[side], FALLOFF, strict=True)):
+        if depth > LASH_LINE:  # skin away from the margin takes the mean of its neighbours' slides: no ridge between
+            spread = 0.5 * spread + 0.25 * (np.roll(spread, 1, axis=1) + np.roll(spread, -1, axis=1))
+        weights[row] = share * spread
     for step in steps:
         weights = step.linear(weights)
     ids = np.nonzero(weights.any(axis=1))[0]

@@ -106,8 +106,7 @@ class CyclesRenderer:
         layers["rgb"] = encode_srgb(linear)
         if "linear" in outputs:
             layers["linear"] = linear
-        if "depth" in layers:
-            truth = labels.with_visibility(truth, layers["depth"])
+        truth = labels.with_visibility(truth, layers["depth"])
         layers = {name: layer for name, layer in layers.items() if name == "rgb" or name in outputs}
         clock.lap("read")
         return Frame(sample, layers, truth, [], clock.seconds, self.about)
@@ -215,12 +214,12 @@ class CyclesRenderer:
         camera = [scene.camera]
         solid = groups["surface"] + groups["eyes"]
         wanted = set(outputs)
-        if wanted & {"seg", "depth", "normal"}:
-            lab = passes.label_scene(bpy, "labels", scene, solid + camera, ids, 1, True)
-            found = self._render(lab, "labels")
-            layers["seg"] = passes.class_ids(found, DEFAULT_VIEW_LAYER)
-            layers["depth"] = _depth(found)
-            layers["normal"] = _normal(found, scene.camera)
+        # always rendered: the truth reads its landmarks' visibility off the depth, whatever layers are kept
+        lab = passes.label_scene(bpy, "labels", scene, solid + camera, ids, 1, True)
+        found = self._render(lab, "labels")
+        layers["seg"] = passes.class_ids(found, DEFAULT_VIEW_LAYER)
+        layers["depth"] = _depth(found)
+        layers["normal"] = _normal(found, scene.camera)
         if wanted & {"seg", "coverage"}:
             cover = passes.label_scene(
                 bpy,
