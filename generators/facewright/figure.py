@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from facewright import rng
-from facewright.eye import adnexa, anatomy, lids
+from facewright.eye import adnexa, anatomy, folds, lids
 from facewright.eye.anatomy import Globe
 from facewright.face import hair as hair_module
 from facewright.face.basis import head_basis
@@ -169,7 +169,11 @@ def head_surface(sample: Sample, resting: Body, rotations: dict[str, Array]) -> 
     coarse = _expressed(sample, resting, rotations)
     head = topology(near).positions(coarse)
     for side in SIDES:
-        head = lids.fit(head, _lid_map(near, side), resting.globes[side], resting.centres[side], rotations[side])
+        globe, centre = resting.globes[side], resting.centres[side]
+        head = lids.fit(head, _lid_map(near, side), globe, centre, rotations[side])
+        inner, lash = (_ring(head, near, side, row) for row in (lids.INNER_EDGE, lids.LASH_LINE))
+        head = folds.fold(head, _lid_chart(near, side), lash, inner, sample.subject.eye.lids, centre)
+        head = lids.push_out(head, globe, centre, rotations[side])
     return coarse, head
 
 
@@ -235,6 +239,11 @@ def _lid_map(near: str | None, side: str) -> lids.LidMap:
     return lids.lid_map(head_basis(), side, topology(near).steps)
 
 
+@lru_cache(maxsize=8)
+def _lid_chart(near: str | None, side: str) -> folds.LidChart:
+    return folds.lid_chart(head_basis(), side, topology(near).steps)
+
+
 _SKIN_LABELS = {
     "skin": Label.SKIN,
     "nose": Label.NOSE,
@@ -264,11 +273,23 @@ def _head_meshes(sample: Sample, mesh: Topology, shade: Masks, head: Array) -> l
         "head": shade.head,
         "region": np.stack([shade.lip, shade.margin, shade.scalp], axis=1),
         "albedo": _shaded_albedo(sample, mesh),
+        "lid": _lid_place(near_side(sample), len(mesh.rest)),
     }
     parts = [_cut("skin", "skin", mesh, head, _SKIN_LABELS, points)]
     rigid = {"rest": mesh.rest, "head": shade.head}
     parts += [_cut(name, material, mesh, head, table, rigid) for name, (material, table) in _OTHER_PARTS.items()]
     return parts
+
+
+@lru_cache(maxsize=4)
+def _lid_place(near: str | None, count: int) -> Array:
+    """Return lid coordinates (count, 3): cosine and sine of the way round the fissure, depth in mm (100: elsewhere)."""
+    place = np.tile([1.0, 0.0, 100.0], (count, 1))
+    for side in SIDES:
+        chart = _lid_chart(near, side)
+        angle = 2 * math.pi * chart.turn
+        place[chart.ids] = np.stack([np.cos(angle), np.sin(angle), chart.depth], axis=1)
+    return place
 
 
 def _shaded_albedo(sample: Sample, mesh: Topology) -> Array:
@@ -277,7 +298,7 @@ def _shaded_albedo(sample: Sample, mesh: Topology) -> Array:
     skin = paint(subject.skin, near_side(sample), spectrum)
     hair = subject.hair
     scalp = 0.8 * _scalp(hair.style, mesh.rest) * min(1.0, hair_module.STYLES[hair.style].density)
-    brow = 0.5 * hair.brow_density * hair_module.brow_weight(mesh.rest, hair.brow_width)
+    brow = 0.5 * hair.brow_density * hair_module.brow_weight(mesh.rest, hair.brow_width, hair.brow_arch)
     share = np.maximum(scalp, brow)[:, None]
     return skin + share * (0.8 * hair_colour(hair, spectrum) - skin)
 
@@ -344,9 +365,14 @@ def _eye(
 
 def _lid_lines(head: Array, near: str | None, side: str, row: int) -> tuple[Array, Array]:
     """Return a lid ring's upper and lower line (n, 3) in head mm, medial to lateral."""
-    steps = topology(near).steps
-    loop = _loop(head_basis().rings[side][row], steps if near == side else steps[:LEVEL], head)
+    loop = _ring(head, near, side, row)
     return adnexa.lid_line(loop, "upper"), adnexa.lid_line(loop, "lower")
+
+
+def _ring(head: Array, near: str | None, side: str, row: int) -> Array:
+    """Return a lid ring (n, 3) in head mm, from the medial canthus over the upper lid round."""
+    steps = topology(near).steps
+    return _loop(head_basis().rings[side][row], steps if near == side else steps[:LEVEL], head)
 
 
 def _lashes(figure: Figure, side: str) -> list[Strands]:
@@ -355,7 +381,7 @@ def _lashes(figure: Figure, side: str) -> list[Strands]:
     eye, seed = sample.subject.eye, (sample.seed, sample.subject_index)
     female = 1 - sample.subject.head.gender
     thick = (1 + 0.9 * eye.mascara) * (0.9 + 0.25 * female)
-    shape = {"curl": eye.lash_curl * (0.75 + 0.35 * female), "clump": 0.4 + 0.6 * eye.mascara, "seed": seed}
+    shape = {"curl": eye.lash_curl * (0.75 + 0.35 * female), "clump": 0.35 + 0.5 * eye.mascara, "seed": seed}
     inner, outer = (_lid_lines(figure.head, near, side, row) for row in (lids.INNER_EDGE, lids.LASH_LINE))
     return [
         adnexa.lashes(outer[0], inner[0], side, True, eye.lash_count, eye.lash_length_mm, thickness=thick, **shape),
@@ -365,7 +391,7 @@ def _lashes(figure: Figure, side: str) -> list[Strands]:
             side,
             False,
             eye.lash_count // 2,
-            0.6 * eye.lash_length_mm,
+            0.5 * eye.lash_length_mm,
             thickness=0.75 * thick,
             **shape,
         ),
@@ -394,7 +420,7 @@ def _hairs(sample: Sample, mesh: Topology, head: Array) -> list[Strands]:
     subject = sample.subject
     seed = (sample.seed, sample.subject_index)
     normals = vertex_normals(head, mesh.faces)
-    brow_count = int(850 * subject.hair.brow_density)
+    brow_count = int(1000 * subject.hair.brow_density)
     skin = topology().vertices_of("skin", "nose")  # brows need no finer surface than the common mesh, and no socket
     found = [
         hair_module.brows(

@@ -79,8 +79,8 @@ class Sample:
         return Sample.from_data(data)
 
 
-DRAWN = ("subject", "expression", "gaze", "pose", "camera", "light", "image")
-"""Sections of a Sample that a recipe draws."""
+DRAWN = ("subject", "light", "expression", "gaze", "pose", "camera", "image")
+"""Sections of a Sample that a recipe draws, in this order: a Given may look at what was drawn before it."""
 
 
 @cache

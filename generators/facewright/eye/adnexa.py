@@ -93,14 +93,13 @@ def lashes(
 ) -> Strands:
     """Return lashes along one lid: `root_line` (n, 3) the lash line, `inner_edge` (n, 3) the inner edge, head mm.
 
-    Lashes leave the lid forward, then curl away from the globe; the middle-lateral ones are longest. `seed` is
-    (sample seed, subject index). Returned strands have 8 points.
+    Upper lashes leave the lid forward and a little down, then sweep up; the lateral ones are longest. Neighbours lean
+    together in clumps of two to six. `seed` is (sample seed, subject index). Returned strands have 9 points.
     """
     name = f"lashes.{side}.{'upper' if upper else 'lower'}"
-    u = np.array(rng.uniforms(*seed, name, 6 * count)).reshape(6, count)
+    u = np.array(rng.uniforms(*seed, name, 8 * count)).reshape(8, count)
     n = len(root_line)
-    place = np.sort(0.05 + 0.93 * (np.arange(count) + 0.9 * u[0]) / count)
-    rows = (u[1] ** 1.5) * 0.55
+    place = np.sort(0.045 + 0.92 * (np.arange(count) + 1.6 * (u[0] - 0.5)) / count).clip(0.02, 0.985)
     position = place * (n - 1)
     low = np.minimum(position.astype(int), n - 2)
     frac = (position - low)[:, None]
@@ -113,26 +112,39 @@ def lashes(
     away = np.cross(tangent, forward)
     away /= np.linalg.norm(away, axis=1, keepdims=True)
     away *= np.sign(away[:, 1:2]) * (1 if upper else -1)
-    root = root - forward * 0.12 + away * (rows * 0.9)[:, None]
-    lateral = np.where(tangent[:, :1] * (1 if side == "left" else -1) > 0, 1.0, -1.0)
-    outward = tangent * lateral
-    fan = (place - 0.42) * 1.25 + 0.22 * (u[2] - 0.5)
-    centres = (np.floor(place * count / 4) + 0.5) * 4 / count
-    fan = fan + clump * (centres - place) * count * 0.03
-    length = length_mm * (0.45 + 0.75 * np.sin(math.pi * np.clip(0.12 + 0.82 * place, 0, 1))) * (0.75 + 0.4 * u[3])
-    lift = (0.28 if upper else 0.62) + 0.3 * (u[4] - 0.5)
-    start = forward + away * lift[:, None] + outward * fan[:, None]
-    start /= np.linalg.norm(start, axis=1, keepdims=True)
-    points, heading = [root], start
-    steps = 7
-    bend = (1.5 * curl if upper else 0.5 * curl) * (0.8 + 0.4 * u[5])
+    rows = 0.75 * u[1] ** 1.3 * (1.0 if upper else 0.6)
+    root = root - forward * (0.1 + 0.25 * u[6])[:, None] + away * rows[:, None]
+
+    bell = np.clip(np.sin(math.pi * np.clip(0.06 + 0.86 * place, 0, 1) ** 1.25), 0.0, 1) ** 0.7
+    length = length_mm * (0.30 + 0.70 * bell) * (0.62 + 0.42 * u[3]) * np.where(u[7] < 0.07, 0.55, 1.0)
+    fan = (0.95 if upper else 0.75) * (place - 0.40) + 0.30 * (u[2] - 0.5)
+    lift = (-0.22 if upper else 0.10) + 0.30 * (u[4] - 0.5)
+    heading = forward + away * lift[:, None] + tangent * fan[:, None]
+    heading /= np.linalg.norm(heading, axis=1, keepdims=True)
+    steps = 8
+    bend = ((0.45 + 1.0 * curl) if upper else (0.35 + 0.5 * curl)) * (0.75 + 0.5 * u[5])
+    points = [root]
     for k in range(steps):
         points.append(points[-1] + heading * (length / steps)[:, None])
-        heading = heading + away * (bend / steps * (1.2 if k < 5 else 0.8))[:, None]
+        heading = (
+            heading + (away + 0.25 * np.sign(fan)[:, None] * tangent) * (bend / steps * (1.45 - 0.11 * k))[:, None]
+        )
         heading /= np.linalg.norm(heading, axis=1, keepdims=True)
-    taper = np.linspace(1, 0.12, steps + 1) ** 0.8
-    radius = 0.052 * thickness * (0.8 + 0.4 * u[2])[:, None] * taper
-    return Strands(name, np.stack(points, axis=1), radius, side_label(side, "lashes"), "lashes")
+    hairs = np.stack(points, axis=1)
+
+    size = 2 + (5 * u[7]).astype(int)
+    group = np.zeros(count, int)
+    first, number = 0, 0
+    while first < count:
+        group[first : first + size[first]] = number
+        first, number = first + size[first], number + 1
+    members = np.bincount(group)[:, None]
+    tips = np.stack([np.bincount(group, hairs[:, -1, k]) for k in range(3)], axis=1) / members
+    lean = (np.linspace(0, 1, steps + 1) ** 1.25)[None, :, None] * (0.8 * clump * (0.5 + 0.5 * u[2]))[:, None, None]
+    hairs = hairs + lean * (tips[group] - hairs[:, -1])[:, None, :]
+    taper = np.linspace(1, 0.04, steps + 1) ** 0.7
+    radius = 0.058 * thickness * (0.75 + 0.5 * u[2])[:, None] * taper
+    return Strands(name, hairs, radius, side_label(side, "lashes"), "lashes")
 
 
 def _tube_faces(rows: int, columns: int) -> Array:

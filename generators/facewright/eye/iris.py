@@ -12,6 +12,7 @@ import numpy as np
 
 from facewright import rng
 from facewright.eye.parameters import Iris, Sclera
+from facewright.geometry.noise import periodic
 
 Array = np.ndarray
 
@@ -22,12 +23,12 @@ SCLERA_SIZE = (512, 1024)
 MELANIN_RAMP = np.array(
     [
         # melanin, cool albedo, warm albedo (linear): judged beside photographs
-        [0.00, 0.150, 0.250, 0.360, 0.200, 0.270, 0.250],
-        [0.20, 0.140, 0.200, 0.240, 0.200, 0.210, 0.120],
-        [0.38, 0.170, 0.160, 0.100, 0.230, 0.160, 0.060],
-        [0.55, 0.160, 0.090, 0.045, 0.190, 0.090, 0.030],
-        [0.75, 0.085, 0.045, 0.026, 0.100, 0.045, 0.018],
-        [1.00, 0.028, 0.017, 0.012, 0.034, 0.018, 0.010],
+        [0.00, 0.130, 0.225, 0.350, 0.190, 0.260, 0.240],
+        [0.20, 0.125, 0.185, 0.220, 0.185, 0.200, 0.105],
+        [0.38, 0.160, 0.145, 0.080, 0.220, 0.145, 0.045],
+        [0.55, 0.125, 0.058, 0.019, 0.165, 0.068, 0.014],
+        [0.75, 0.056, 0.024, 0.009, 0.072, 0.027, 0.007],
+        [1.00, 0.022, 0.012, 0.007, 0.028, 0.013, 0.006],
     ]
 )
 
@@ -50,30 +51,40 @@ def iris_albedo(iris: Iris, spectrum: str) -> tuple[Array, Array]:
     seed = int(iris.texture * 1000)
     fine = _fibres(seed, rows, columns, 300, 0.10)
     coarse = _fibres(seed + 1, rows, columns, 90, 0.22)
-    wavy = _periodic(seed + 2, rows, columns, 26, 5)
+    wavy = periodic(seed + 2, rows, columns, 26, 5)
     fibre = np.clip(0.5 + 1.7 * (0.62 * fine + 0.38 * coarse - 0.45), 0, 1)
-    edge = iris.collarette + 0.05 * (_periodic(seed + 3, 1, columns, 40, 1) - 0.5) * 2 + 0.03 * (wavy - 0.5)
+    edge = iris.collarette + 0.05 * (periodic(seed + 3, 1, columns, 40, 1) - 0.5) * 2 + 0.03 * (wavy - 0.5)
     inner = 1 / (1 + np.exp((r - edge) / 0.02))
     ridge = np.exp(-0.5 * ((r - edge) / 0.028) ** 2)
-    crypt_field = 0.6 * _periodic(seed + 4, rows, columns, 46, 5) + 0.4 * _periodic(seed + 6, rows, columns, 90, 9)
+    crypt_field = 0.6 * periodic(seed + 4, rows, columns, 46, 5) + 0.4 * periodic(seed + 6, rows, columns, 90, 9)
     crypts = np.clip((crypt_field - (0.74 - 0.13 * iris.crypts)) * 7, 0, 1)
     crypts = crypts * np.exp(-0.5 * ((r - edge - 0.09) / 0.15) ** 2)
     furrows = 0.5 + 0.5 * np.cos(2 * math.pi * (r * 5.5 + 0.25 * wavy))
-    furrows = (furrows**6) * np.clip((r - 0.62) * 4, 0, 1) * iris.furrows
-    height = 0.45 + 0.3 * (fibre - 0.5) * iris.fibres + 0.25 * ridge - 0.35 * crypts - 0.2 * furrows
+    broken = np.clip(3 * (periodic(seed + 7, rows, columns, 11, 6) - 0.42), 0, 1)
+    furrows = (furrows**8) * np.clip((r - 0.58) * 4, 0, 1) * iris.furrows * broken
+    velvet = 0.5 * periodic(seed + 9, rows, columns, 130, 22) + 0.5 * periodic(seed + 10, rows, columns, 50, 8) - 0.5
+    dark = iris.melanin**1.5
+    height = 0.45 + 0.3 * (fibre - 0.5) * iris.fibres + (0.22 - 0.14 * dark) * ridge - 0.35 * crypts - 0.2 * furrows
+    height += 0.22 * dark * velvet
     height -= 0.25 * np.exp(-r / 0.02)
 
     melanin = iris.melanin + 0.22 * (fibre - 0.5) * iris.fibres * (0.35 + iris.melanin * (1.3 - iris.melanin))
     melanin = melanin + inner * iris.collarette_contrast * (0.22 if iris.melanin < 0.5 else -0.13)
-    patches = _periodic(seed + 5, rows, columns, 9, 3)
+    patches = periodic(seed + 5, rows, columns, 9, 3)
     melanin = melanin + 0.16 * (patches - 0.5) * (iris.melanin < 0.7)
-    melanin = np.clip(melanin, 0, 1)
+    melanin = melanin + 0.42 * iris.central * np.clip((edge + 0.16 - r + 0.25 * (fibre - 0.5)) / 0.18, 0, 1)
+    bearing = (np.arange(columns) + 0.5) / columns * 360 - iris.sector_deg
+    bearing = np.abs((bearing + 180) % 360 - 180)[None, :] + 30 * (coarse - 0.5) + 20 * (wavy - 0.5)
+    melanin = melanin + iris.sector * 0.5 * np.clip((32 - bearing) / 8, 0, 1)
+    nevus = np.clip((periodic(seed + 8, rows, columns, 60, 9) - 0.86) * 18, 0, 1) * (iris.melanin < 0.6)
+    melanin = np.clip(melanin + 0.5 * nevus, 0, 1)
     if spectrum == "nir":
         grey = 0.33 - 0.10 * iris.melanin + 0.20 * (fibre - 0.5) * iris.fibres + 0.02 * ridge
         colour = np.repeat(grey[..., None], 3, axis=2)
     else:
         colour = iris_colour(melanin, iris.warmth)
-        colour = colour * (1 + 1.15 * (fibre[..., None] - 0.5) * iris.fibres * (1.1 - 0.5 * iris.melanin))
+        colour = colour * (1 + 1.15 * (fibre[..., None] - 0.5) * iris.fibres * (1.1 - 0.35 * iris.melanin))
+        colour = colour * np.exp(1.5 * dark * velvet[..., None] * np.array([0.8, 1.0, 1.1]))
     shade = 1 - 0.45 * crypts - 0.2 * furrows + 0.12 * ridge
     ruff = np.clip((r - 0.006) / 0.022, 0.0, 1.0)
     ring = 1 - (0.72 if spectrum == "rgb" else 0.45) * iris.limbal_ring * np.clip((r - 0.82) / 0.15, 0, 1) ** 1.3
@@ -89,25 +100,32 @@ def sclera_albedo(sclera: Sclera, spectrum: str, limbus: float, limbal_mm: float
     """
     rows, columns = SCLERA_SIZE
     polar = np.linspace(0, 1, rows)[:, None]
-    white = np.array([0.72, 0.68, 0.65])
-    yellow = np.array([0.76, 0.66, 0.47])
+    white = np.array([0.66, 0.60, 0.565])
+    yellow = np.array([0.68, 0.56, 0.36])
     base = white + sclera.yellowing * 0.55 * (yellow - white)
-    cloud = _periodic(int(sclera.texture), rows, columns, 14, 12)[..., None]
-    colour = base * (0.94 + 0.1 * cloud)
-    back = np.clip((polar - limbus) / 0.30, 0, 1)[..., None]
-    pink = np.array([0.78, 0.36, 0.30])
-    colour = colour + (pink - colour) * (back**1.3) * (0.35 + 0.4 * sclera.redness)
+    seed = int(sclera.texture)
+    cloud = 0.6 * periodic(seed, rows, columns, 14, 12) + 0.4 * periodic(seed + 3, rows, columns, 60, 50)
+    colour = base * (0.86 + 0.22 * cloud[..., None])
+    # thin sclera lets the uvea through as a grey-blue shade round the cornea; fat makes yellow islands at its sides
+    away = np.clip((polar - limbus) * math.pi * radius_mm, 0, None)[..., None]
+    colour = colour * (1 - 0.10 * np.exp(-(((away - 1.2) / 1.6) ** 2)) * np.array([1.0, 0.8, 0.55]))
+    side = np.cos(2 * math.pi * np.arange(columns) / columns)[None, :] ** 8
+    island = sclera.yellowing * side[..., None] * np.exp(-(((away - 2.6) / 1.5) ** 2)) * (0.5 + cloud[..., None])
+    colour = colour + 0.5 * island * (np.array([0.66, 0.50, 0.24]) - colour)
+    back = np.clip((polar - limbus) / 0.26, 0, 1)[..., None]
+    pink = np.array([0.66, 0.30, 0.25])
+    colour = colour + (pink - colour) * (back**1.2) * (0.42 + 0.4 * sclera.redness)
     fine, thick = _vessels(sclera, limbus)
-    blood = np.array([0.52, 0.10, 0.075])
-    strength = 0.3 + 0.75 * sclera.redness
-    alpha = np.clip(strength * (0.7 * fine + 1.1 * thick) * (0.35 + 0.65 * back[..., 0] ** 0.6), 0, 0.85)[..., None]
+    blood = np.array([0.46, 0.075, 0.055])
+    strength = 0.5 + 0.9 * sclera.redness
+    alpha = np.clip(strength * (0.75 * fine + 1.25 * thick) * (0.35 + 0.65 * back[..., 0] ** 0.5), 0, 0.9)[..., None]
     colour = colour + (blood - colour) * alpha
-    flush = (0.06 + 0.2 * sclera.redness) * _periodic(int(sclera.texture) + 9, rows, columns, 8, 5)[..., None]
-    colour = colour + (np.array([0.74, 0.42, 0.38]) - colour) * flush * (0.3 + 0.7 * back)
+    flush = (0.08 + 0.22 * sclera.redness) * periodic(seed + 9, rows, columns, 9, 6)[..., None]
+    colour = colour + (np.array([0.64, 0.34, 0.30]) - colour) * flush * (0.3 + 0.7 * back)
     near = np.clip(1 - (polar - limbus) * math.pi * radius_mm / limbal_mm, 0, 1)[..., None]
     colour = colour * (1 - 0.62 * near**1.7 * np.array([1.0, 0.95, 0.86]))
     if spectrum == "nir":
-        grey = 0.62 - 0.10 * alpha - 0.12 * back
+        grey = 0.52 + 0.10 * cloud[..., None] - 0.16 * alpha - 0.12 * back
         colour = np.repeat(grey * (1 - 0.3 * near**2), 3, axis=2)
     return np.clip(colour, 0.01, 0.95)
 
@@ -116,25 +134,13 @@ def _fibres(seed: int, rows: int, columns: int, count: int, wander: float) -> Ar
     """Return radial streaks in [0, 1]: angular noise whose phase wanders slowly along the radius."""
     u = np.array(rng.uniforms(seed, 0, f"fibres{count}", count * 2)).reshape(2, count)
     table = np.interp(np.arange(columns) * count / columns, np.arange(count + 1), np.append(u[0], u[0][0]))
-    shift = (_periodic(seed + 11, rows, columns, 30, 6) - 0.5) * 2 * wander * columns / count * 6
+    shift = (periodic(seed + 11, rows, columns, 30, 6) - 0.5) * 2 * wander * columns / count * 6
     place = (np.arange(columns)[None, :] + shift) % columns
     low = place.astype(int) % columns
     frac = place - np.floor(place)
     streak = table[low] * (1 - frac) + table[(low + 1) % columns] * frac
-    fade = _periodic(seed + 12, rows, columns, count // 2, 4)
+    fade = periodic(seed + 12, rows, columns, count // 2, 4)
     return np.clip(streak * (0.55 + 0.9 * (fade - 0.5)) + 0.22, 0, 1)
-
-
-def _periodic(seed: int, rows: int, columns: int, around: int, along: int) -> Array:
-    """Return smooth noise (rows, columns) in [0, 1], periodic in the columns."""
-    grid = np.array(rng.uniforms(seed, 1, f"noise{around}x{along}", around * (along + 1))).reshape(along + 1, around)
-    x, y = np.arange(columns) * around / columns, np.linspace(0, along, rows)
-    i, j = x.astype(int), np.minimum(y.astype(int), along - 1) if along else np.zeros(rows, int)
-    fx, fy = x - i, y - j
-    fx, fy = fx * fx * (3 - 2 * fx), (fy * fy * (3 - 2 * fy))[:, None]
-    top = grid[j][:, i] * (1 - fx) + grid[j][:, (i + 1) % around] * fx
-    below = grid[np.minimum(j + 1, along)][:, i] * (1 - fx) + grid[np.minimum(j + 1, along)][:, (i + 1) % around] * fx
-    return top * (1 - fy) + below * fy
 
 
 def _vessels(sclera: Sclera, limbus: float) -> tuple[Array, Array]:

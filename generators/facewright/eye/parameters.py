@@ -37,10 +37,10 @@ def _iris_melanin(values: Mapping[str, Any], u: Sequence[float]) -> float:
 def _pupil(values: Mapping[str, Any], u: Sequence[float]) -> float:
     """Draw the pupil diameter: it falls with adapting light and, the more the darker it is, with age.
 
-    A Moon & Spencer curve 4.9 - 3 tanh(x) with x uniform (office to dusk), shrunk with age around 28.58 years by up
+    A Moon & Spencer curve 4.9 - 3 tanh(x) with x uniform (daylight to dusk), shrunk with age around 28.58 years by up
     to 0.0213 mm a year: the form of Watson & Yellott, J. Vision 12(10):12, 2012, simplified.
     """
-    adaptation = 1.6 * u[0] - 0.8
+    adaptation = 1.5 * u[0] - 0.45
     base = 4.9 - 3.0 * math.tanh(adaptation)
     age = max(values["subject.head.age_years"] - 28.58, -15.0)
     adult = base - age * 0.0213 * max(0.0, (base - 2.0) / 4.0)
@@ -50,6 +50,16 @@ def _pupil(values: Mapping[str, Any], u: Sequence[float]) -> float:
 def _scleral_yellow(values: Mapping[str, Any], u: Sequence[float]) -> float:
     """Draw scleral yellowing, rising with age (Russell et al., Psychology and Aging 2014: older is yellower)."""
     return min(1.0, max(0.0, values["subject.head.age_years"] - 15) / 90 + 0.25 * u[0])
+
+
+def _heterochromia(values: Mapping[str, Any], u: Sequence[float]) -> float:
+    """Draw central heterochromia: common in light and mixed irises, reasoned; dark irises hide it."""
+    return max(0.0, 1.9 * u[0] - 0.9) * (values["subject.eye.iris.melanin"] < 0.55)
+
+
+def _sector(values: Mapping[str, Any], u: Sequence[float]) -> float:
+    """Draw a pigmented sector: under 1 % of people have one; drawn in 3 % so that nets see it."""
+    return 0.3 + 0.7 * u[1] if u[0] < 0.03 else 0.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,11 @@ class Iris:
         doc="radius of the collarette as a share of the way from pupil margin to root",
     )
     collarette_contrast: float = param(Uniform(0.2, 1), 0, 1, doc="how far the pupillary zone differs in colour")
+    central: float = param(
+        Given(_heterochromia), 0, 1, doc="central heterochromia: amber round the pupil of a light iris"
+    )
+    sector: float = param(Given(_sector, 2), 0, 1, doc="sectoral heterochromia: a brown wedge")
+    sector_deg: float = param(Uniform(0, 360), 0, 360, unit="deg", doc="where the wedge lies")
     fibres: float = param(Uniform(0.3, 1), 0, 1, doc="contrast of the radial stromal fibres")
     crypts: float = param(Uniform(0, 1), 0, 1, doc="depth and number of crypts")
     furrows: float = param(Uniform(0, 1), 0, 1, doc="contraction furrows in the ciliary zone")
@@ -80,6 +95,94 @@ class Sclera:
     redness: float = param(Uniform(0, 0.7), 0, 1, doc="vessel density and diffuse hyperaemia")
     yellowing: float = param(Given(_scleral_yellow), 0, 1, doc="fat deposits and age: off-white to yellowish")
     texture: float = param(Uniform(0, 1000), 0, 1000, doc="offset into the vessel fields")
+
+
+def _crease_depth(values: Mapping[str, Any], u: Sequence[float]) -> float:
+    """Draw how deep the upper lid folds: about half of East Asians have no crease (Chen, Asian Blepharoplasty 2006)."""
+    if u[0] < 0.5 * values["subject.head.asian"]:
+        return 0.12 * u[1]
+    return 0.45 + 0.75 * u[1]
+
+
+def _crease_mm(values: Mapping[str, Any], u: Sequence[float]) -> float:
+    """Draw the height of the crease over the lashes: women 8-10, men 7-8 mm on the stretched lid, of which a third to a
+    half shows (Cartwright et al., Ophthalmic Surg. 1994); East Asians 2-3 mm less (Chen 2006).
+    """
+    woman = 1 - values["subject.head.gender"]
+    return max(1.0, 3.6 + 1.2 * woman - 1.5 * values["subject.head.asian"] + 2.4 * (u[0] + u[1] - 1))
+
+
+def _hood(values: Mapping[str, Any], u: Sequence[float]) -> float:
+    """Draw hooding: the skin of the lid slackens from about 40 years on (Damasceno et al. 2011); some have it young."""
+    age = max(0.0, values["subject.head.age_years"] - 38) / 45
+    return min(1.0, max(0.0, 0.45 * (u[0] * 2 - 1.1) + 1.1 * age * u[1]))
+
+
+def _epicanthus(values: Mapping[str, Any], u: Sequence[float]) -> float:
+    """Draw the epicanthal fold: in 40-90 % of East Asians and in many infants (Park, Plast. Reconstr. Surg. 1996)."""
+    if u[0] < 0.75 * values["subject.head.asian"] + 0.3 * max(0.0, 1 - values["subject.head.age_years"] / 8):
+        return 0.25 + 0.75 * u[1]
+    return 0.0
+
+
+def _wears_make_up(values: Mapping[str, Any]) -> float:
+    """Return 1 for women over 14, 0 for others: reasoned, to have about a quarter of all eyes made up."""
+    return float(values["subject.head.gender"] < 0.5 and values["subject.head.age_years"] > 14)
+
+
+def _liner(values: Mapping[str, Any], u: Sequence[float]) -> float:
+    return max(0.0, 2.0 * u[0] - 1.0) * _wears_make_up(values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lids:
+    """Folds and fullness of the lids' skin, and what it wears."""
+
+    crease_mm: float = param(
+        Given(_crease_mm, 2),
+        0.8,
+        10,
+        unit="mm",
+        doc="supratarsal crease above the lash line, open eye, along the skin",
+        source="Cartwright et al. 1994; Chen 2006",
+    )
+    crease_depth: float = param(
+        Given(_crease_depth, 2), 0, 1.5, doc="0 single lid, 1 deep double lid", source="Chen 2006"
+    )
+    hood: float = param(Given(_hood, 2), 0, 1.2, doc="skin that hangs over the crease, most laterally")
+    epicanthus: float = param(Given(_epicanthus, 2), 0, 1, doc="fold over the medial canthus", source="Park 1996")
+    fat: float = param(
+        Given(lambda v, u: min(1.0, 0.5 * u[0] + 0.45 * v["subject.head.asian"] * u[1]), 2),
+        0,
+        1,
+        doc="fullness of the upper lid over the crease",
+    )
+    hollow: float = param(
+        Given(lambda v, u: min(1.0, max(0.0, 0.6 * u[0] - 0.25 + max(0, v["subject.head.age_years"] - 45) / 90)), 1),
+        0,
+        1,
+        doc="sunken sulcus under the brow; comes with age",
+    )
+    bags: float = param(
+        Given(lambda v, u: min(1.0, max(0.0, 0.55 * u[0] - 0.2 + max(0, v["subject.head.age_years"] - 30) / 75)), 1),
+        0,
+        1,
+        doc="bag below the lower lid with the tear trough under it; comes with age",
+    )
+    roll: float = param(Uniform(0, 1), 0, 1, doc="pretarsal roll of the lower lid")
+    margin_mm: float = param(
+        Normal(1.6, 0.2, 1.2, 2.2),
+        0.8,
+        3,
+        unit="mm",
+        doc="width of the lid margin, lash line to inner edge",
+        source="reasoned after Bron, Wolff's Anatomy of the Eye: about 2 mm, lashes stand on its outer third",
+    )
+    liner: float = param(Given(_liner), 0, 1, doc="eyeliner: 0 none, 1 thick with a wing")
+    shadow: float = param(
+        Given(lambda v, u: max(0.0, 1.6 * u[0] - 0.9) * _wears_make_up(v), 1), 0, 1, doc="eye shadow on the upper lid"
+    )
+    shadow_hue: float = param(Uniform(0, 1), 0, 1, doc="hue of the eye shadow")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,5 +320,6 @@ class Eye:
     )
     caruncle_redness: float = param(Uniform(0.3, 1), 0, 1, doc="pale pink to red caruncle")
     wetness: float = param(LogUniform(0.4, 1.0), 0.1, 1, doc="height of the tear meniscus, 1 = 0.4 mm")
+    lids: Lids
     iris: Iris
     sclera: Sclera

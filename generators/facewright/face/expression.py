@@ -61,6 +61,8 @@ UNPAIRED = {
 def arkit_weights(expression: Expression) -> dict[str, float]:
     """Return ARKit unit weights in [0, 1] of the mood and its variation; lids follow in eye/lids.py."""
     units = {name: weight * expression.intensity for name, weight in MOOD_UNITS[expression.mood].items()}
+    for name, share in (("eyeSquint", 0.85), ("cheekSquint", 0.4), ("browDown", 0.3)):
+        units[name] = min(1.0, units.get(name, 0.0) + share * expression.squint)
     for name, amount in zip(VARIATION_UNITS, expression.variation, strict=True):
         units[name] = min(1.0, units.get(name, 0.0) + VARIATION * max(0.0, amount))
     weights: dict[str, float] = {}
@@ -68,3 +70,9 @@ def arkit_weights(expression: Expression) -> dict[str, float]:
         for unit in (name,) if name in UNPAIRED else (f"{name}Left", f"{name}Right"):
             weights[unit] = weight
     return {name: weight for name, weight in weights.items() if weight > 0}
+
+
+def squint(expression: Expression) -> float:
+    """Return how far cheeks and lids are drawn up round the eyes, in [0, 1]: what deepens crow's feet."""
+    units = arkit_weights(expression)
+    return min(1.0, units.get("cheekSquintLeft", 0.0) + units.get("eyeSquintLeft", 0.0))

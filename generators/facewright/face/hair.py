@@ -169,12 +169,14 @@ def grow(
 
 BROW_LINE = np.array([[13, 14.0], [21, 17.5], [31, 20.5], [41, 20.0], [52, 14.0]])
 """Middle of the brow on the template: x outward and y in mm from the eyes' middle, medial to lateral."""
+BROW_ARCH_MM = np.array([0.0, 0.0, 0.8, 2.6, 0.6])
+"""Rise of BROW_LINE at an arch of 1."""
 
 
-def brow_weight(rest: Array, width: float) -> Array:
-    """Return how much of a brow (V,) in [0, 1] covers template points `rest` (V, 3); `width` as Hair.brow_width."""
+def brow_weight(rest: Array, width: float, arch: float) -> Array:
+    """Return how much of a brow (V,) in [0, 1] covers template points `rest` (V, 3); `width`, `arch` as in Hair."""
     x = np.abs(rest[:, 0])
-    middle = np.interp(x, *BROW_LINE.T)
+    middle = np.interp(x, BROW_LINE[:, 0], BROW_LINE[:, 1] + arch * BROW_ARCH_MM)
     half = 3.4 * width * np.interp(x, [11, 16, 42, 54], [0.7, 1.0, 0.8, 0.25])
     along = np.clip((x - 10) / 4, 0, 1) * np.clip((55 - x) / 5, 0, 1)
     return along * np.exp(-0.5 * ((rest[:, 1] - middle) / half) ** 2) * (rest[:, 2] > -45)
@@ -190,7 +192,8 @@ def brows(
     knots = np.linspace(0, 1, len(BROW_LINE))
     x = np.interp(along, knots, BROW_LINE[:, 0])
     height = np.interp(along, [0, 0.15, 0.6, 1], [4.6, 6.2, 5.2, 1.6]) * hair.brow_width * (0.8 + 0.35 * gender)
-    y = np.interp(along, knots, BROW_LINE[:, 1]) + (u[1] + u[2] - 1) * height
+    off = u[1] + u[2] - 1
+    y = np.interp(along, knots, BROW_LINE[:, 1] + hair.brow_arch * BROW_ARCH_MM) + off * height
     front = np.nonzero(
         (rest[:, 2] > -45)
         & (np.abs(rest[:, 1] - 17) < 16)
@@ -199,9 +202,11 @@ def brows(
         & (normals[:, 2] > 0.1)
     )[0]
     root, normal = _on_surface(np.stack([sign * x, y], axis=1), rest[front, :2], surface[front], normals[front])
-    slope = np.stack([np.gradient(BROW_LINE[:, 0]), np.gradient(BROW_LINE[:, 1])], axis=1)
+    slope = np.stack(
+        [np.gradient(BROW_LINE[:, 0]), np.gradient(BROW_LINE[:, 1] + hair.brow_arch * BROW_ARCH_MM)], axis=1
+    )
     slope /= np.linalg.norm(slope, axis=1, keepdims=True)
-    rise = np.interp(along, [0, 0.12, 0.35, 1], [1.7, 0.9, 0.35, -0.05]) - 1.1 * (u[1] + u[2] - 1)
+    rise = np.interp(along, [0, 0.12, 0.35, 1], [1.7, 0.9, 0.35, -0.05]) - 1.1 * off
     heading = np.stack(
         [sign * np.interp(along, knots, slope[:, 0]), np.interp(along, knots, slope[:, 1]) + rise, np.zeros(count)],
         axis=1,
@@ -209,13 +214,13 @@ def brows(
     heading += 0.35 * (np.stack([u[3], u[4], u[2]], axis=1) - 0.5)
     heading -= (heading * normal).sum(1, keepdims=True) * normal
     heading = heading / np.linalg.norm(heading, axis=1, keepdims=True) + 0.28 * normal
-    length = np.interp(along, [0, 0.2, 1], [5.5, 8.5, 6.0]) * (0.7 + 0.5 * u[3])
+    length = np.interp(along, [0, 0.2, 1], [5.0, 7.5, 5.5]) * (0.55 + 0.6 * u[3]) * (1 - 0.45 * np.abs(off))
     points = [root - 0.3 * normal]
     for _ in range(5):
         points.append(points[-1] + heading * (length / 5)[:, None])
         heading = heading - 0.11 * normal + np.array([0.03 * sign, -0.04, 0])
         heading /= np.linalg.norm(heading, axis=1, keepdims=True)
-    radius = 0.04 * (0.7 + 0.6 * u[4])[:, None] * np.array([1, 1, 0.9, 0.75, 0.5, 0.15])
+    radius = 0.036 * (0.6 + 0.7 * u[4])[:, None] * np.array([1, 1, 0.9, 0.75, 0.5, 0.15])
     tint = np.where(u[2] < 0.8 * hair.grey, 1.0, 0.0) + 0.999 * u[3]
     return Strands(f"brow.{side}", np.stack(points, axis=1), radius, side_label(side, "brow"), "brows", tint)
 

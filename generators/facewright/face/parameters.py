@@ -13,6 +13,7 @@ from statistics import NormalDist
 from typing import Any
 
 from facewright.dist import Given, Normal, Uniform, choice, param
+from facewright.world.parameters import OUTDOORS
 
 Values = Mapping[str, Any]
 U = Sequence[float]
@@ -280,6 +281,7 @@ class Hair:
     )
     brow_density: float = param(Uniform(0.45, 1), 0, 1, doc="density of the brows")
     brow_width: float = param(Uniform(0.6, 1.3), 0.3, 2, doc="height of the brows relative to the average")
+    brow_arch: float = param(Normal(0.2, 0.6, -1, 1.6), -1.5, 2, doc="straight -1 to high arch 1.6; 1 adds 2.6 mm")
     texture: float = param(Uniform(0, 1000), 0, 1000, doc="offset into the noise fields: other strands, same cut")
 
 
@@ -298,6 +300,15 @@ def _blink(values: Values, u: U) -> float:
     if u[0] < 0.05:
         return u[1]
     return 0.25 * u[1] ** 2
+
+
+def _squint(values: Values, u: U) -> float:
+    """Draw the squint against glare: in the open, the more the brighter the sky and the key light; reasoned."""
+    if values["light.hdri"] not in OUTDOORS:
+        return 0.0
+    return min(
+        1.0, max(0.0, 0.25 * values["light.hdri_strength"] + 0.25 * values["light.key_strength"] + 0.9 * u[0] - 0.5)
+    )
 
 
 MOODS = ("neutral", "smile", "grin", "speech", "surprise", "anger", "disgust", "sad", "squint", "wide")
@@ -322,6 +333,7 @@ class Expression:
         doc="small independent unit changes, see face/expression.py",
     )
     blink: float = param(Given(_blink, 2), 0, 1, doc="closure of both lids: 0 open, 1 shut")
+    squint: float = param(Given(_squint), 0, 1, doc="narrowed lids against glare, beside what the mood does")
     wink: float = param(
         Given(lambda v, u: (u[0] - 0.5) * 0.12), -1, 1, doc="extra closure of the left (+) or right (-) lid"
     )

@@ -19,8 +19,8 @@ Array = np.ndarray
 
 LEVEL = 2
 """Catmull-Clark steps of every head; eye scenes take one more near the eye."""
-NEAR_MM = 52.0
-"""Radius round the eye that gets the extra step."""
+NEAR_MM, LID_MM = 52.0, 23.0
+"""Radii round the eye that get one more step, and within which the lids' skin gets two."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Topology:
 def topology(near: str | None = None) -> Topology:
     """Return the topology after LEVEL steps, with nose, neck and lips cut anew on the fine mesh.
 
-    `near` ("left" or "right") adds a step within NEAR_MM of that eye; vertex indices of the coarser mesh stay valid.
+    `near` ("left" or "right") adds a step within NEAR_MM of that eye and another within LID_MM; vertex indices of the
+    coarser mesh stay valid.
     """
     basis = head_basis()
     rest, faces, part, steps = basis.template - basis.origin, basis.faces, basis.part, []
@@ -64,11 +65,14 @@ def topology(near: str | None = None) -> Topology:
         steps.append(step)
     if near is not None:
         eye = np.array([31.0 if near == "left" else -31.0, 0, 0])
-        fine = np.linalg.norm(rest[faces].mean(axis=1) - eye, axis=1) < NEAR_MM
-        step = Subdivision(faces[fine], len(rest))
-        rest = step.positions(rest)
-        faces, part = np.concatenate([step.faces, faces[~fine]]), np.concatenate([part[fine][step.parent], part[~fine]])
-        steps.append(step)
+        lid = np.isin(np.arange(len(basis.part_names)), [basis.part_names.index(n) for n in ("skin", f"{near}_margin")])
+        for reach, wanted in ((NEAR_MM, np.ones_like(lid)), (LID_MM, lid)):
+            fine = (np.linalg.norm(rest[faces].mean(axis=1) - eye, axis=1) < reach) & wanted[part]
+            step = Subdivision(faces[fine], len(rest), pinned=True)
+            rest = step.positions(rest)
+            faces = np.concatenate([step.faces, faces[~fine]])
+            part = np.concatenate([part[fine][step.parent], part[~fine]])
+            steps.append(step)
     return Topology(steps, faces, _recut(faces, part, rest, steps), rest)
 
 

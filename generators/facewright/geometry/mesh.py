@@ -57,11 +57,11 @@ class Subdivision:
     """One Catmull-Clark step for fixed `faces` (F, 4) over `count` vertices.
 
     Original vertices keep their indices; then come edge points, then face points. Boundary edges and vertices follow
-    the crease rule; vertices that no face uses stay. `faces` (4F, 4) is the new topology and
-    `parent` (4F,) the quad each came from.
+    the crease rule, or stay where they are if `pinned`, so that coarser neighbours still fit; vertices that no face
+    uses stay. `faces` (4F, 4) is the new topology and `parent` (4F,) the quad each came from.
     """
 
-    def __init__(self, faces: Array, count: int) -> None:
+    def __init__(self, faces: Array, count: int, pinned: bool = False) -> None:
         faces = np.asarray(faces, np.int64)
         self.coarse, self.count = faces, count
         ends = np.stack([faces, np.roll(faces, -1, axis=1)], axis=2).reshape(-1, 2)
@@ -81,7 +81,7 @@ class Subdivision:
         border = self.edges[~self._inner]
         self._on_border = np.zeros(count, bool)
         self._on_border[border.ravel()] = True
-        self._border = border
+        self._border, self._pinned = border, pinned
         self._valence = np.bincount(self.edges.ravel(), minlength=count)
         self._face_count = np.bincount(faces.ravel(), minlength=count)
 
@@ -96,7 +96,9 @@ class Subdivision:
         around_f /= np.maximum(self._face_count, 1)[:, None]
         around_e = scatter_sum(self.edges.ravel(), np.repeat(middles, 2, axis=0), self.count) / n
         smooth = (around_f + 2 * around_e + (n - 3) * vertices) / n
-        if len(self._border):
+        if self._pinned:
+            smooth = np.where(self._on_border[:, None], vertices, smooth)
+        elif len(self._border):
             ends = np.concatenate([self._border, self._border[:, ::-1]])
             neighbours = scatter_sum(ends[:, 0], vertices[ends[:, 1]], self.count)
             degree = np.maximum(np.bincount(ends[:, 0], minlength=self.count), 1)[:, None]

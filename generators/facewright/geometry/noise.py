@@ -1,8 +1,10 @@
-"""Smooth value noise in space, in numpy: the same on every Blender version, and testable."""
+"""Smooth value noise in space and on strips, in numpy: the same on every Blender version, and testable."""
 
 from __future__ import annotations
 
 import numpy as np
+
+from facewright import rng
 
 Array = np.ndarray
 
@@ -28,6 +30,29 @@ def spots(points: Array, scale: float, radius: float, seed: float) -> Array:
         size = 0.45 + 0.9 * _hash(corner, int(seed * 977) + 31)
         best = np.minimum(best, np.linalg.norm(place - centre, axis=1) / size)
     return np.clip(1.5 - best / radius, 0, 1)
+
+
+def periodic(seed: int, rows: int, columns: int, around: int, along: int) -> Array:
+    """Return smooth noise (rows, columns) in [0, 1], periodic in the columns."""
+    grid = np.array(rng.uniforms(seed, 1, f"noise{around}x{along}", around * (along + 1))).reshape(along + 1, around)
+    x, y = np.arange(columns) * around / columns, np.linspace(0, along, rows)
+    i, j = x.astype(int), np.minimum(y.astype(int), along - 1) if along else np.zeros(rows, int)
+    fx, fy = x - i, y - j
+    fx, fy = fx * fx * (3 - 2 * fx), (fy * fy * (3 - 2 * fy))[:, None]
+    top = grid[j][:, i] * (1 - fx) + grid[j][:, (i + 1) % around] * fx
+    below = grid[np.minimum(j + 1, along)][:, i] * (1 - fx) + grid[np.minimum(j + 1, along)][:, (i + 1) % around] * fx
+    return top * (1 - fy) + below * fy
+
+
+def periodic2(seed: int, size: int, cells: int) -> Array:
+    """Return smooth noise (size, size) in [0, 1] that repeats in both directions, `cells` features each way."""
+    grid = np.array(rng.uniforms(seed, 2, f"tile{cells}", cells * cells)).reshape(cells, cells)
+    place = np.arange(size) * cells / size
+    low = place.astype(int)
+    f = place - low
+    f = f * f * (3 - 2 * f)
+    rows = grid[low] * (1 - f)[:, None] + grid[(low + 1) % cells] * f[:, None]
+    return rows[:, low] * (1 - f) + rows[:, (low + 1) % cells] * f
 
 
 def _single(points: Array, seed: int) -> Array:

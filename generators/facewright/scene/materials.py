@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from facewright.eye.parameters import AQUEOUS_INDEX, CORNEA_INDEX
-from facewright.face.skin import GREY_HAIR, hair_colour
+from facewright.eye.periorbita import DEPTHS_MM
+from facewright.face.skin import GREY_HAIR, RELIEF_TILE_MM, hair_colour
 from facewright.sample import Sample
 from facewright.scene.nodes import Graph, Socket
 
@@ -18,15 +19,18 @@ Material = Callable[[Graph, Sample, dict[str, Any]], Socket]
 
 
 def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
-    """Painted pigments (face/skin.py), pores and fine lines in texture space, subsurface scattering."""
+    """Painted pigments (face/skin.py), lids painted in lid coordinates, pores and fine lines, subsurface scattering."""
     p = sample.subject.skin
     rest = g.attribute("rest").outputs["Vector"]
     lip, margin, _ = g.split(g.attribute("region").outputs["Vector"])
-    grain = g.noise(rest, 1.9, 2, p.texture + 7, roughness=0.65)
-    pores = g.ramp(g.voronoi(rest, 1.35), 0.0, 0.38)
-    relief = g.math("ADD", g.math("MULTIPLY", pores, 0.5 * p.pores), grain)
+    round_eye = _lid_place(g)
     soft = g.math("SUBTRACT", 1.0, g.math("MULTIPLY", margin, 0.9), clamp=True)
-    normal = g.bump(g.math("MULTIPLY", relief, soft), 0.00014 + 0.00012 * p.wrinkles, 0.9)
+    x, y, z = g.split(g.vector("SCALE", rest, 1 / RELIEF_TILE_MM))
+    tile = g.image(images["skin_relief"], g.join(x, g.math("MULTIPLY", z, -1.0), y))  # the box follows Blender's axes
+    tile.projection, tile.projection_blend = "BOX", 0.3
+    fine = g.math("MULTIPLY", tile.outputs["Color"], soft)
+    painted = g.image(images["lid_relief"], round_eye).outputs["Color"]
+    normal = g.bump(g.math("ADD", fine, painted), 0.001)
     roughness = g.math(
         "SUBTRACT",
         0.58 - 0.2 * p.oiliness,
@@ -36,13 +40,23 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     radius = (1.6, 1.6, 1.6) if sample.image.spectrum == "nir" else (1.1, 0.42, 0.22)
     return principled(
         g,
-        g.attribute("albedo").outputs["Color"],
+        g.vector(
+            "MULTIPLY", g.attribute("albedo").outputs["Color"], g.image(images["lid_tint"], round_eye).outputs["Color"]
+        ),
         roughness=roughness,
         normal=normal,
         specular=g.math("ADD", 0.42, g.math("MULTIPLY", margin, 0.3)),
         subsurface=0.7 if sample.scene == "eye" else 0.45,
         radius_mm=radius,
     )
+
+
+def _lid_place(g: Graph) -> Socket:
+    """Return the texture coordinate of `lid` (cosine, sine of the way round, depth in mm) in the painted images."""
+    cosine, sine, depth = g.split(g.attribute("lid").outputs["Vector"])
+    low, high = DEPTHS_MM
+    row = g.math("DIVIDE", g.math("SUBTRACT", g.math("MINIMUM", depth, high - 0.1), low), high - low)
+    return g.join(g.math("FRACT", g.math("DIVIDE", g.math("ARCTAN2", sine, cosine), 2 * math.pi)), row, 0.0)
 
 
 def principled(

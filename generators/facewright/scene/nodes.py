@@ -79,13 +79,6 @@ class Graph:
         node.inputs["Roughness"].default_value = roughness
         return socket(node.outputs, "Fac", "Factor")
 
-    def voronoi(self, place: Socket, scale: float, feature: str = "F1") -> Socket:
-        """Return the distance to the nearest cell point at `scale` cells per mm."""
-        node = self.node("ShaderNodeTexVoronoi", feature=feature)
-        self.feed(node.inputs["Vector"], place)
-        node.inputs["Scale"].default_value = scale
-        return node.outputs["Distance"]
-
     def ramp(self, value: Any, low: float, high: float, out_low: float = 0.0, out_high: float = 1.0) -> Socket:
         """Return `value` mapped smoothly from [low, high] to [out_low, out_high], clamped."""
         node = self.node("ShaderNodeMapRange", interpolation_type="SMOOTHSTEP")

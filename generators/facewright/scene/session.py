@@ -16,7 +16,9 @@ from facewright import labels
 from facewright.dataset import exr
 from facewright.errors import FacewrightError, RenderError, UserError
 from facewright.eye.iris import iris_albedo, sclera_albedo
-from facewright.face.skin import mean_albedo
+from facewright.eye.periorbita import periorbita
+from facewright.face.expression import squint
+from facewright.face.skin import mean_albedo, relief_tile
 from facewright.figure import Figure, build_figure, strands, surfaces
 from facewright.recipe import OUTPUTS
 from facewright.render import Frame
@@ -200,7 +202,13 @@ class CyclesRenderer:
             sample.subject.eye.iris.limbal_width_mm,
             eye.radius,
         )
+        relief, tint = periorbita(
+            sample.subject.eye.lids, sample.subject.skin, squint(sample.expression), sample.image.spectrum
+        )
         return {
+            "skin_relief": upload.float_image(bpy, "skin_relief", relief_tile(sample.subject.skin)),
+            "lid_relief": upload.float_image(bpy, "lid_relief", relief),
+            "lid_tint": upload.float_image(bpy, "lid_tint", tint),
             "iris": upload.float_image(bpy, "iris", albedo),
             "iris_height": upload.float_image(bpy, "relief", height),
             "sclera": upload.float_image(bpy, "sclera", white),

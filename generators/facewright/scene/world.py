@@ -87,21 +87,87 @@ def lamps(bpy: Any, figure: Figure, collection: Any) -> None:
     light = figure.sample.light
     aim = figure.head_origin
     if light.key_strength > 0:
-        a, e = math.radians(light.key_azimuth_deg), math.radians(light.key_elevation_deg)
-        toward = WORLD_FROM_HEAD @ np.array([math.sin(a) * math.cos(e), math.sin(e), math.cos(a) * math.cos(e)])
-        distance = 900.0
-        data = bpy.data.lights.new("key", "AREA")
-        data.size = light.key_size_mm * METRES
-        # radiant power for unit irradiance on axis at `distance`, times pi to match a map of mean radiance 1
-        data.energy = light.key_strength * math.pi**2 * (distance * METRES) ** 2
-        data.color = (1.0, 1.0, 1.0) if figure.sample.image.spectrum == "nir" else blackbody(light.key_temperature_k)
-        _lamp(bpy, data, aim + distance * toward, toward, collection)
+        _key(bpy, figure, aim, collection)
     for position, axis in led_positions(light, figure.camera):
         data = bpy.data.lights.new("led", "POINT")
         data.shadow_soft_size = LED_RADIUS_MM * METRES
         distance = float(np.linalg.norm(position - aim)) * METRES
         data.energy = light.led_strength * 4 * math.pi**2 * max(distance, 0.02) ** 2 / max(light.led_count, 1)
         _lamp(bpy, data, position, axis, collection)
+
+
+WINDOW_PANES = (2, 3)
+"""Columns and rows of a window's panes."""
+SCREEN_ASPECT = 0.6
+"""Height over width of a laptop's screen (16:10, less its bezel)."""
+
+
+def _key(bpy: Any, figure: Figure, aim: Array, collection: Any) -> None:
+    """Add the key light. All kinds give the same irradiance on axis: that of a sky of radiance `key_strength`."""
+    light, camera = figure.sample.light, figure.camera
+    colour = (1.0, 1.0, 1.0) if figure.sample.image.spectrum == "nir" else blackbody(light.key_temperature_k)
+    size = light.key_size_mm
+    if light.key_kind in ("softbox", "window"):
+        a, e = math.radians(light.key_azimuth_deg), math.radians(light.key_elevation_deg)
+        toward = WORLD_FROM_HEAD @ np.array([math.sin(a) * math.cos(e), math.sin(e), math.cos(a) * math.cos(e)])
+        centre, distance = aim + 900.0 * toward, 900.0
+    else:
+        pinhole = -camera.rotation.T @ camera.translation_mm
+        toward = -camera.rotation[2]
+        centre, distance = pinhole, float(np.linalg.norm(pinhole - aim))
+    power = light.key_strength * math.pi**2 * (distance * METRES) ** 2
+    if light.key_kind == "softbox":
+        _area(bpy, centre, toward, (size, size), power, colour, collection)
+    elif light.key_kind == "screen":
+        wide = float(np.clip(0.8 * size, 150, 620))  # phone to desktop monitor; the camera sits on its upper edge
+        high = SCREEN_ASPECT * wide
+        _area(bpy, centre + (high / 2 + 12) * camera.rotation[1], toward, (wide, high), power, colour, collection)
+    elif light.key_kind == "window":
+        columns, rows = WINDOW_PANES
+        x, y = _axes(toward)
+        pane = np.array([0.9 * size / columns, 1.25 * size / rows])
+        for column in range(columns):
+            for row in range(rows):
+                place = centre + ((column + 0.5) * pane[0] - 0.45 * size) * x + ((row + 0.5) * pane[1] - 0.6 * size) * y
+                share = power / (columns * rows) * (0.7 + 0.6 * row / (rows - 1))  # more sky above
+                _area(bpy, place, toward, tuple(0.88 * pane), share, colour, collection)
+    else:
+        outer = float(np.clip(0.35 * size, 60, 230))
+        _ring(bpy, centre + 4 * toward, toward, 0.78 * outer, outer, power, colour, collection)
+
+
+def _area(
+    bpy: Any, place: Array, toward: Array, size: tuple[float, float], power: float, colour: Any, collection: Any
+) -> None:
+    """Add a rectangular light of `size` mm whose back points `toward`; `power` in W."""
+    data = bpy.data.lights.new("key", "AREA")
+    data.shape = "RECTANGLE"
+    data.size, data.size_y = (edge * METRES for edge in size)
+    data.energy, data.color = power, colour
+    _lamp(bpy, data, place, toward, collection)
+
+
+def _ring(
+    bpy: Any, place: Array, toward: Array, inner: float, outer: float, power: float, colour: Any, collection: Any
+) -> None:
+    """Add an annulus of radii `inner` and `outer` mm that shines against `toward`; `power` in W."""
+    x, y = _axes(toward)
+    t = np.linspace(0, 2 * math.pi, 48, endpoint=False)
+    circle = np.cos(t)[:, None] * x + np.sin(t)[:, None] * y
+    data = bpy.data.meshes.new("ring")
+    k = np.arange(48)
+    faces = np.stack([k, 48 + k, 48 + (k + 1) % 48, (k + 1) % 48], axis=1)
+    data.from_pydata(
+        (np.concatenate([place + inner * circle, place + outer * circle]) * METRES).tolist(), [], faces.tolist()
+    )
+    made = bpy.data.materials.new("ring")
+    g = Graph(use_nodes(made))
+    area = math.pi * (outer**2 - inner**2) * METRES**2
+    g.output(g.shader("ShaderNodeEmission", Color=colour, Strength=power / (math.pi * area)))
+    data.materials.append(made)
+    thing = bpy.data.objects.new("ring", data)
+    thing.visible_camera = False
+    collection.objects.link(thing)
 
 
 def blackbody(kelvin: float) -> tuple[float, float, float]:
@@ -136,14 +202,20 @@ def luminance(rgb: Array) -> float:
 
 def _lamp(bpy: Any, data: Any, position: Array, axis: Array, collection: Any) -> None:
     thing = bpy.data.objects.new(data.name, data)
-    z = axis / np.linalg.norm(axis)
-    x = np.cross([0.0, 0.0, 1.0] if abs(z[2]) < 0.95 else [1.0, 0.0, 0.0], z)
-    x /= np.linalg.norm(x)
+    x, y = _axes(axis)
     matrix = np.eye(4)
-    matrix[:3, :3] = np.stack([x, np.cross(z, x), z], axis=1)
+    matrix[:3, :3] = np.stack([x, y, axis / np.linalg.norm(axis)], axis=1)
     matrix[:3, 3] = position * METRES
     thing.matrix_world = matrix.T.tolist()  # RNA takes columns
     collection.objects.link(thing)
+
+
+def _axes(axis: Array) -> tuple[Array, Array]:
+    """Return unit vectors to the right and up, (3,) each, of something whose back points along `axis`."""
+    z = axis / np.linalg.norm(axis)
+    x = np.cross([0.0, 0.0, 1.0] if abs(z[2]) < 0.95 else [1.0, 0.0, 0.0], z)
+    x /= np.linalg.norm(x)
+    return x, np.cross(z, x)
 
 
 def _mean_colour(image: Any) -> Array:

@@ -12,6 +12,10 @@ from facewright.dist import Choice, LogUniform, Normal, Uniform, choice, param
 STUDIO_HDRIS = ("city", "courtyard", "forest", "interior", "night", "studio", "sunrise", "sunset")
 """The eight CC0 maps that every Blender carries (datafiles/studiolights/world)."""
 
+OUTDOORS = ("courtyard", "forest", "sunrise", "sunset")
+"""Those under open sky: people squint there."""
+KEY_KINDS = ("softbox", "window", "screen", "ring")
+
 
 @dataclass(frozen=True)
 class Gaze:
@@ -65,15 +69,23 @@ class Camera:
 
 @dataclass(frozen=True)
 class Light:
-    """Image-based light plus one soft area light, or infrared LEDs."""
+    """Image-based light plus one lamp, window, screen or ring light, or infrared LEDs."""
 
     hdri: str = param(choice(*STUDIO_HDRIS), doc="a built-in map, a file in light.hdri_folder, or 'none'")
     hdri_rotation_deg: float = param(Uniform(0, 360), 0, 360, unit="deg", doc="about the vertical axis")
     hdri_strength: float = param(LogUniform(0.5, 1.6), 0, 100, doc="after normalising the map's mean luminance to 1")
-    key_strength: float = param(LogUniform(0.05, 1.5), 0, 100, doc="area light, relative to the map")
+    key_kind: str = param(
+        choice(softbox=2, window=3, screen=2, ring=0.6),
+        choices=KEY_KINDS,
+        doc="what shines beside the map, and shows in the cornea: a softbox, a window with panes, a screen under the "
+        "camera, a ring light round it",
+    )
+    key_strength: float = param(LogUniform(0.05, 1.5), 0, 100, doc="key light, relative to the map")
     key_azimuth_deg: float = param(Uniform(-110, 110), -180, 180, unit="deg", doc="position, + subject's left")
     key_elevation_deg: float = param(Uniform(-15, 65), -90, 90, unit="deg", doc="position, + above")
-    key_size_mm: float = param(LogUniform(80, 900), 1, 10000, unit="mm", doc="edge of the square area light")
+    key_size_mm: float = param(
+        LogUniform(80, 900), 1, 10000, unit="mm", doc="edge of the softbox; window, screen and ring scale with it"
+    )
     key_temperature_k: float = param(Uniform(2700, 7500), 1500, 15000, unit="K", doc="colour temperature")
     leds: str = param("none", choices=("none", "ring", "pair", "arc"), doc="infrared LED layout round the camera")
     led_count: int = param(Choice((6, 8, 10, 12), (1, 1, 1, 1)), 1, 32, doc="LEDs in a ring or arc")
