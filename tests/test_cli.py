@@ -108,6 +108,9 @@ def test_json_events_are_lines_on_stdout(tmp_path, capsys):
         (["report", "DIR"], "is not a Facewright dataset"),
         (["refine", "DIR", "--with", "webcam"], "is not a Facewright dataset"),
         (["worker", "DIR"], "is not a Facewright dataset"),
+        (["export", "DIR", "--as", "teyed", "-o", "OUT"], "is not a Facewright dataset"),
+        (["export", "DIR", "--as", "unityeye", "-o", "OUT"], "no format 'unityeye'; did you mean 'unityeyes'?"),
+        (["export", "DIR", "--as", "teyed"], "required: -o/--output"),
         (["genrate", "face"], "invalid choice: 'genrate'"),
         ([], "required: COMMAND"),
     ],
@@ -313,7 +316,7 @@ def test_a_station_is_its_own_arguments_again():
 
 
 @pytest.mark.parametrize(
-    "command", ["generate", "preview", "refine", "fit-sensor", "check", "report", "doctor", "worker"]
+    "command", ["generate", "preview", "refine", "fit-sensor", "check", "report", "export", "doctor", "worker"]
 )
 def test_every_command_has_help(command, capsys):
     assert run(command, "--help") == 0

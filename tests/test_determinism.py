@@ -30,6 +30,7 @@ CLOCKS_ALLOWED = (
     "dataset/writer.py",
     "dataset/claim.py",
     "dataset/preview.py",
+    "exports/run.py",
     "refining.py",
 )
 RANDOM_ALLOWED = ("rng.py",)

@@ -13,7 +13,7 @@ HOUSE = Path(facewright.__file__).parent
 PURE = ("errors", "rng", "dist", "schema", "truth", "geometry")
 ORGANS = (*PURE, "eye", "face", "world")
 CORE = (*ORGANS, "sample", "recipe", "figure", "labels")
-ABOVE = (*CORE, "render", "check", "mock", "refining", "progress", "dataset", "farm", "doctor", "cli")
+ABOVE = (*CORE, "render", "check", "mock", "refining", "progress", "dataset", "farm", "exports", "doctor", "cli")
 MAY_IMPORT = {
     **dict.fromkeys(PURE, PURE),
     **dict.fromkeys(("eye", "face", "world"), ORGANS),
@@ -24,8 +24,9 @@ MAY_IMPORT = {
     "mock": (*CORE, "render", "mock"),
     "refining": (*CORE, "render", "refining"),
     "progress": (),
-    "dataset": ABOVE[:-2],
-    "farm": ABOVE[:-2],
+    "dataset": ABOVE[:-3],
+    "farm": ABOVE[:-3],
+    "exports": (*CORE, "render", "progress", "dataset"),
     "doctor": ABOVE[:-1],
     "cli": ABOVE,
     "__main__": ABOVE,

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import facewright
 from facewright.errors import FacewrightError, MissingPackage, UserError
+from facewright.exports import FORMATS
+from facewright.exports.view import SIDES_WANTED
 from facewright.farm.worker import DEVICES, RENDERERS, Station, station_of
 from facewright.progress import print_event, watch
 from facewright.recipe import Recipe, builtin_recipes
@@ -127,6 +129,15 @@ def _parser() -> argparse.ArgumentParser:
     add.set_defaults(run=_report)
     add.add_argument("folder", type=Path, metavar="DIR")
     add.add_argument("-o", "--output", type=Path, metavar="HTML", help="default: DIR/report.html")
+
+    add = commands.add_parser("export", help="write a dataset in another dataset's layout")
+    add.set_defaults(run=_export)
+    add.add_argument("folder", type=Path, metavar="DIR")
+    add.add_argument("--as", dest="format", required=True, metavar="FORMAT", help=", ".join(FORMATS))
+    add.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="a new folder")
+    add.add_argument("--side", choices=SIDES_WANTED, help="which eyes (default target: what the camera aims at)")
+    add.add_argument("--raw", action="store_true", help="take the raw picture also where there is a refined one")
+    _add_events(add)
 
     add = commands.add_parser("doctor", help="what was found here, and what to do about what is missing")
     add.set_defaults(run=_doctor)
@@ -246,6 +257,14 @@ def _report(args: argparse.Namespace) -> int:
     output = args.output or args.folder / "report.html"
     report(args.folder, output)
     print(output)
+    return DONE
+
+
+def _export(args: argparse.Namespace) -> int:
+    from facewright.exports.run import export
+
+    with watch(f"exporting as {args.format}:", json_events=args.json_events) as emit:
+        export(args.folder, args.format, args.output, emit, side=args.side or "", raw=args.raw)
     return DONE
 
 

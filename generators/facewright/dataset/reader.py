@@ -79,10 +79,7 @@ class Dataset(Sequence[Frame]):
     def __init__(self, folder: str | Path, layers: Sequence[str] | None = None) -> None:
         self.folder = Path(folder)
         self.card = Card.load(self.folder)
-        for name in layers or ():
-            if name not in LAYERS:
-                raise DatasetError(f"unknown layer {name!r}; there are {', '.join(LAYERS)}")
-        self.layers = None if layers is None else tuple(layers)
+        self.layers = _known(layers)
         loose, packed = loose_places(self.folder), shard_places(self.folder)
         self._places = {index: packed.get(index, {}) | loose.get(index, {}) for index in sorted({*loose, *packed})}
         self.indices = tuple(self._places)
@@ -100,6 +97,12 @@ class Dataset(Sequence[Frame]):
             part.__dict__.update(self.__dict__, indices=self.indices[position])
             return part
         return self.frame(self.indices[position])
+
+    def with_layers(self, layers: Sequence[str] | None) -> Dataset:
+        """Return the same dataset with other `layers` decoded."""
+        other = self[:]
+        other.layers = _known(layers)
+        return other
 
     def __iter__(self) -> Iterator[Frame]:
         return map(self.frame, self.indices)
@@ -158,6 +161,13 @@ class Dataset(Sequence[Frame]):
             f"{self.folder}: {name} is damaged ({why}); delete {stem}.json and run the same "
             "`facewright generate` again to make it anew"
         )
+
+
+def _known(layers: Sequence[str] | None) -> tuple[str, ...] | None:
+    for name in layers or ():
+        if name not in LAYERS:
+            raise DatasetError(f"unknown layer {name!r}; there are {', '.join(LAYERS)}")
+    return None if layers is None else tuple(layers)
 
 
 def _span(indices: Sequence[int]) -> str:
