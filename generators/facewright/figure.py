@@ -172,7 +172,9 @@ def head_surface(sample: Sample, resting: Body, rotations: dict[str, Array]) -> 
         globe, centre = resting.globes[side], resting.centres[side]
         head = lids.fit(head, _lid_map(near, side), globe, centre, rotations[side])
         inner, lash = (_ring(head, near, side, row) for row in (lids.INNER_EDGE, lids.LASH_LINE))
-        head = folds.fold(head, _lid_chart(near, side), lash, inner, sample.subject.eye.lids, centre)
+        chart, skin = _lid_chart(near, side), sample.subject.eye.lids
+        head = folds.fold(head, chart, lash, inner, skin, globe, centre, rotations[side])
+        head = lids.line_socket(head, _sac(near, side), globe, centre, rotations[side])
         head = lids.push_out(head, globe, centre, rotations[side])
     return coarse, head
 
@@ -240,8 +242,15 @@ def _lid_map(near: str | None, side: str) -> lids.LidMap:
 
 
 @lru_cache(maxsize=8)
+def _sac(near: str | None, side: str) -> Array:
+    """Return the vertices of the conjunctival sac behind the lid margins."""
+    mesh = topology(near)
+    return np.setdiff1d(mesh.vertices_of(f"{side}_socket"), mesh.vertices_of("skin", f"{side}_margin"))
+
+
+@lru_cache(maxsize=8)
 def _lid_chart(near: str | None, side: str) -> folds.LidChart:
-    return folds.lid_chart(head_basis(), side, topology(near).steps)
+    return folds.lid_chart(head_basis(), side, topology(near).steps, topology(near).rest)
 
 
 _SKIN_LABELS = {

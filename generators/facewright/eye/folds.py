@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facewright.eye.lids import COLUMNS, LASH_LINE
+from facewright.eye.anatomy import Globe
+from facewright.eye.lids import COLUMNS, LASH_LINE, clearance
 from facewright.eye.parameters import Lids
 from facewright.face.basis import HeadBasis
 from facewright.geometry.mesh import Subdivision
@@ -20,6 +21,8 @@ Array = np.ndarray
 
 REACH_MM = 26.0
 """Skin farther from the lash line stays as it is."""
+LID_MM = 1.2
+"""Least thickness of a lid between its skin and the globe (reasoned after Wolff's Anatomy of the Eye: 1-2 mm)."""
 OPEN_MM = 9.0
 """Aperture at which the crease is folded in whole; it unrolls as the lid comes down."""
 
@@ -36,8 +39,8 @@ class LidChart:
     inside: Array
 
 
-def lid_chart(basis: HeadBasis, side: str, steps: list[Subdivision]) -> LidChart:
-    """Return the chart of `side` after `steps` of subdivision."""
+def lid_chart(basis: HeadBasis, side: str, steps: list[Subdivision], rest: Array) -> LidChart:
+    """Return the chart of `side` after `steps` of subdivision; `rest` (V, 3) is the subdivided template in mm."""
     rings = basis.rings[side][LASH_LINE - 2 :]
     count = int(basis.faces.max()) + 1
     travel = np.linalg.norm(np.diff(basis.template[rings], axis=0), axis=2)
@@ -55,12 +58,42 @@ def lid_chart(basis: HeadBasis, side: str, steps: list[Subdivision]) -> LidChart
     ids = np.nonzero(values[:, 0] > 0.999)[0]
     inside = values[ids, 4]
     d, cosine, sine = (smooth[ids, 1:] / smooth[ids, :1]).T  # smooth as the surface is: lines drawn here have no kinks
-    return LidChart(ids, d, np.arctan2(sine, cosine) / (2 * math.pi) % 1.0, inside)
+    column = np.arctan2(sine, cosine) / (2 * math.pi) % 1.0
+    return LidChart(ids, d, np.where(d > 0, _fan(rest[rings[2]], rest[ids]), column), inside)
 
 
-def fold(head: Array, chart: LidChart, lash: Array, inner: Array, lids: Lids, centre: Array) -> Array:
+def _fan(loop: Array, points: Array) -> Array:
+    """Return the way round (n,) in [0, 1) of `points` (n, 3) outside the lash line `loop` (28, 3), both of the template.
+
+    Confocal coordinates of the canthi: their hyperbolas leave the lids at right angles and fan out at the corners, as
+    crow's feet do. On the loop itself the way round is that of its columns.
+    """
+    medial, lateral = loop[0], loop[COLUMNS // 2]
+    width = float(np.linalg.norm(lateral - medial))
+    across = (lateral - medial) / width
+    front = np.cross(across, [0.0, 1.0, 0.0]) * (1 if across[0] > 0 else -1)
+    front /= np.linalg.norm(front)
+    up = np.cross(front, across) * (1 if across[0] > 0 else -1)
+
+    def angle(place: Array) -> Array:
+        off = place - 0.5 * (medial + lateral)
+        recess = np.maximum(-off @ front, 0)
+        a, b = off @ across, off @ up
+        plane = a + 0.6 * recess * np.sign(a) + 1j * b
+        return (math.pi - np.arccosh(plane / (0.42 * width) + 1e-9j).imag) / (2 * math.pi) % 1.0
+
+    known = np.unwrap(angle(loop), period=1.0)
+    known -= np.round(known[0])
+    turns = np.arange(COLUMNS) / COLUMNS
+    around = np.concatenate([known - 1, known, known + 1, known[:1] + 2])
+    return np.interp(angle(points), around, np.concatenate([turns - 1, turns, turns + 1, [2.0]])) % 1.0
+
+
+def fold(
+    head: Array, chart: LidChart, lash: Array, inner: Array, lids: Lids, eye: Globe, centre: Array, rotation: Array
+) -> Array:
     """Return `head` (V, 3) mm with the lids' own shape; `lash` and `inner` (m, 3) are the closed loops of the lash line
-    and of the margin's inner edge on `head`, `centre` (3,) the eyeball's.
+    and of the margin's inner edge on `head`; the globe `eye` lies at `centre` (3,), turned by `rotation` (eye -> head).
 
     Upper lid: below the crease the skin lies back, above it hangs forward and down over it; the more the lid closes
     the more this unrolls. Hooding hangs farther, most laterally (dermatochalasis); the epicanthal fold draws the skin
@@ -103,7 +136,8 @@ def fold(head: Array, chart: LidChart, lash: Array, inner: Array, lids: Lids, ce
     puffy = lids.fat * np.exp(-(((d - 8.0) / 5.0) ** 2)) * upper
     outward += 1.3 * puffy - 1.6 * lids.hollow * np.exp(-(((d - 13.0) / 5.0) ** 2)) * upper * (0.4 + unrolled * 0.6)
 
-    corner = np.exp(-(((t - 0.035) / 0.055) ** 2)) * (t < 0.3) + np.exp(-(((t - 1.0) / 0.03) ** 2)) * (t > 0.7)
+    signed = np.where(t < 0.5, t, t - 1) - 0.02
+    corner = np.exp(-((signed / np.where(signed > 0, 0.06, 0.03)) ** 2))
     fold_over = lids.epicanthus * corner * np.exp(-(((d - 2.0) / 3.2) ** 2)) * np.clip((d + 0.2) / 0.8, 0, 1)
     hang += 2.6 * fold_over
     outward += 0.9 * fold_over
@@ -119,8 +153,12 @@ def fold(head: Array, chart: LidChart, lash: Array, inner: Array, lids: Lids, ce
     )
     outward += lower * lids.roll * 0.7 * (np.exp(-(((d - 3.0) / 1.8) ** 2)) - 0.6 * np.exp(-(((d - 6.4) / 1.3) ** 2)))
     keep = np.clip((REACH_MM - d) / 8, 0, 1) * chart.inside**4
+    points = points + keep[:, None] * (outward[:, None] * out + hang[:, None] * down)
+    thickness = LID_MM * np.clip(d / 1.5, 0, 1) - clearance(points, eye, centre, rotation)
+    out = points - centre
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
     shaped = head.copy()
-    shaped[chart.ids] = points + keep[:, None] * (outward[:, None] * out + hang[:, None] * down)
+    shaped[chart.ids] = points + np.maximum(thickness, 0)[:, None] * np.where(d > 0, 1.0, 0.0)[:, None] * out
     return shaped
 
 

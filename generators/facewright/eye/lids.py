@@ -129,6 +129,14 @@ def fit(vertices: Array, lids: LidMap, eye: Globe, centre: Array, rotation: Arra
     return push_out(fitted, eye, centre, rotation)
 
 
+def line_socket(vertices: Array, socket: Array, eye: Globe, centre: Array, rotation: Array) -> Array:
+    """Return `vertices` with the conjunctival sac `socket` (ids) drawn in to the globe, so that no lid lies behind it."""
+    excess, outward = _gap(vertices[socket], eye, centre, rotation)
+    moved = vertices.copy()
+    moved[socket] += outward * np.minimum(excess + 0.25, 0)[:, None]
+    return moved
+
+
 def push_out(vertices: Array, eye: Globe, centre: Array, rotation: Array) -> Array:
     """Return `vertices` with all that lie inside the globe moved along the radius to its surface."""
     ids = np.nonzero(np.square(vertices - centre).sum(axis=1) < (eye.apex_z + 1) ** 2)[0]

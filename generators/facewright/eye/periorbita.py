@@ -59,16 +59,16 @@ def _relief(d: Array, t: Array, seed: int, skin: Skin, squint: float) -> Array:
         a = u[k]
         start, middle = 2.5 + 9 * a[0], 0.62 + 0.28 * a[1]
         path = start + (3.0 + 5 * a[2]) * (0.93 - t) + 0.7 * np.sin(9 * t + 6 * a[3]) + 0.35 * wavy
-        strength = (0.05 + 0.20 * age * (0.5 + a[4]) + 0.09 * squint) * np.exp(
+        strength = (0.025 + 0.20 * age * (0.5 + a[4]) + 0.07 * squint) * np.exp(
             -(((t - middle) / (0.07 + 0.08 * a[5])) ** 2)
         )
-        height -= strength * _line(d - path, 0.22 + 0.25 * age)
+        height -= lower * strength * _line(d - path, 0.30 + 0.22 * age)
     # crow's feet: from the lateral canthus outward
     for k in range(3 + int(5 * age + 2 * squint)):
         a = u[10 + k]
         heading, bow = 0.415 + 0.16 * (k + a[0]) / (3 + int(5 * age + 2 * squint)), 0.03 * (a[1] - 0.5)
         path = heading + bow * ((d - 12) / 14) ** 2 + 0.003 * np.sin(d / (1.6 + 2 * a[5]) + 6 * a[6]) * np.ones_like(t)
-        begin, end = 4.5 + 5 * a[2], 13 + 12 * a[3]
+        begin, end = 6.0 + 5 * a[2], 15 + 11 * a[3]
         strength = (
             (0.01 + 0.20 * age * (0.5 + a[4]) + 0.10 * squint)
             * np.clip((d - begin) / 3, 0, 1)

@@ -81,12 +81,12 @@ def relief_tile(skin: Skin) -> Array:
     seed = int(skin.texture * 977)
     bend = [periodic2(seed + k, size, 14) - 0.5 for k in (0, 1)]
     nearest, second = _cells(seed, size, 26, [4.0 * b for b in bend])
-    furrow = np.clip((second - nearest) / 0.30, 0, 1)
+    furrow = np.clip((second - nearest) / 0.45, 0, 1)
     hole, _ = _cells(seed + 1, size, 13, bend)
     pore = np.clip((hole - 0.06) / 0.14, 0, 1)
     grain = sum(0.55**k * periodic2(seed + 20 + k, size, 22 * 2**k) for k in range(4))
-    height = (0.40 + 0.35 * skin.wrinkles) * furrow + 0.55 * skin.pores * pore + 0.85 * (grain - grain.mean())
-    return (0.055 + 0.035 * skin.wrinkles) * height
+    height = (0.20 + 0.20 * skin.wrinkles) * furrow + 0.55 * skin.pores * pore + 0.85 * (grain - grain.mean())
+    return (0.055 + 0.022 * skin.wrinkles) * height
 
 
 def _cells(seed: int, size: int, count: int, bend: list[Array]) -> tuple[Array, Array]:
