@@ -147,12 +147,17 @@ class Truth:
         return mean / np.linalg.norm(mean)
 
     def to_data(self) -> dict[str, Any]:
-        """Return JSON-able data, NaN as None. Gaze angles in degrees are added for readers; they are not read back."""
+        """Return JSON-able data, missing glints as None.
+
+        Gaze angles in degrees are added for readers; they are not read back.
+        """
         data = _plain(self)
         for side, eye in self.eyes.items():
             for axis in ("optical", "visual"):
                 pitch, yaw = pitch_yaw(getattr(eye, f"{axis}_axis"))
                 data["eyes"][side][f"{axis}_pitch_yaw_deg"] = [math.degrees(pitch), math.degrees(yaw)]
+            for name in ("glints_2d", "glints_3d_mm"):
+                data["eyes"][side][name] = _nullable(getattr(eye, name))
         data["gaze"] = self.gaze.tolist()
         return data
 
@@ -176,17 +181,20 @@ def direction(pitch: float, yaw: float) -> Array:
     return np.array([-math.cos(pitch) * math.sin(yaw), -math.sin(pitch), -math.cos(pitch) * math.cos(yaw)])
 
 
+def _nullable(values: Array) -> list[Any]:
+    """Return nested lists with None for NaN, which JSON does not know."""
+    held = values.astype(object)
+    held[np.isnan(values)] = None
+    return held.tolist()
+
+
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and math.isnan(value):
-        return None
+        return value.tolist()
     return value.item() if isinstance(value, np.generic) else value
 
 
