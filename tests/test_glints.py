@@ -262,3 +262,12 @@ def test_a_ring_of_glints_is_smaller_on_a_steeper_cornea():
         eye = truth_of(OPEN_EYE.replace({"subject.eye.cornea_radius_mm": radius})).eyes["left"]
         width.append(np.ptp(eye.glints_2d[:, 0]))
     assert width[1] / width[0] == pytest.approx(8.6 / 7.1, rel=0.15)
+
+
+def test_no_frame_leaves_anything_in_blender(cycles):
+    counts = []
+    for _ in range(3):
+        cycles(OPEN_EYE.replace(CLOSE | {"image.width": 32, "image.height": 32}), ())
+        data = cycles.bpy.data
+        counts.append([len(store) for store in (data.objects, data.meshes, data.collections, data.materials)])
+    assert counts[1] == counts[2]

@@ -4,7 +4,7 @@ labels      meshes without strands: class ids through the cornea, depth, normals
 anatomical  the eyeballs alone
 coverage    everything, strands as emission: anti-aliased shares of lashes, brows and hair
 glint       the cornea a mirror, LEDs as spheres that emit their number, all else black
-glints      the same for the picture: wet surfaces mirror the LEDs' light, strands and skin hide it
+shine       the same for the picture: wet surfaces mirror the LEDs' light, strands and skin hide it
 """
 
 from __future__ import annotations

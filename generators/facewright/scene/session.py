@@ -288,6 +288,7 @@ class CyclesRenderer:
             bpy.data.lights,
             bpy.data.cameras,
             bpy.data.worlds,
+            bpy.data.collections,
         ):
             bpy.data.batch_remove(list(store))
         bpy.data.batch_remove([image for image in bpy.data.images if image.source == "GENERATED"])

@@ -101,10 +101,11 @@ def lamps(bpy: Any, figure: Figure, collection: Any, mirrors: list[Any]) -> None
         apart.objects.link(thing)
     for link in apart.collection_objects:
         link.light_linking.link_state = "EXCLUDE"
+    power = led_power(light, figure.leds, lit_point(figure))
     for position in figure.leds:
         data = bpy.data.lights.new("led", "POINT")
         data.shadow_soft_size = LED_RADIUS_MM * METRES
-        data.energy = led_power(light, figure.leds, lit_point(figure))
+        data.energy = power
         lamp = _lamp(bpy, data, position, np.array([0.0, 0.0, 1.0]), collection)
         lamp.light_linking.receiver_collection = apart
 
