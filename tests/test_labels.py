@@ -299,7 +299,7 @@ def test_the_same_sample_gives_the_same_labels_again(cycles, tiny_recipes):
     one = cycles(sample(recipe, 9, 2), recipe.outputs)
     cycles(sample(recipe, 9, 3), recipe.outputs)
     two = cycles(sample(recipe, 9, 2), recipe.outputs)
-    for name in ("seg", "seg_anatomical", "coverage", "depth", "normal"):
+    for name in ("seg", "seg_anatomical", "coverage", "depth", "normal", "glint"):
         assert np.array_equal(one.layers[name], two.layers[name]), name
 
 
@@ -324,7 +324,9 @@ def test_gaze_is_that_of_the_pictured_eye(tiny_recipes):
 def test_leds_lie_on_their_layout_round_the_lens(tiny_recipes):
     from facewright.labels import truth_of
 
-    one = sample(tiny_recipes["eye_nir"], 3, 1).replace({"light.leds": "ring", "light.led_count": 8})
+    one = sample(tiny_recipes["eye_nir"], 3, 1).replace(
+        {"light.leds": "ring", "light.led_count": 8, "light.led_mount": "camera"}
+    )
     leds = truth_of(one).leds_mm
     assert leds.shape == (8, 3)
     assert np.linalg.norm(leds[:, :2], axis=1) == pytest.approx(np.full(8, one.light.led_radius_mm))

@@ -9,14 +9,21 @@ import math
 
 import numpy as np
 
+from facewright.eye.anatomy import globe
+from facewright.geometry.reflection import glint_points
 from facewright.render import LAYERS, Check, Frame
 from facewright.schema import SIDES, Label, side_label
 from facewright.truth import Array, Ellipse, EyeTruth
+from facewright.world.leds import LED_RADIUS_MM
 
 PUPIL_CENTRE_PX, LIMBUS_CENTRE_PX = 0.5, 0.75
 """Largest distance of a rendered outline's centre from its analytic ellipse's."""
 OUTLINE_PX = 1.0
 """Largest width, averaged round the outline, of the band by which a rendered disc and its ellipse may differ."""
+GLINT_CENTRE_PX = 0.5
+"""Largest distance of a rendered glint's centre from its LED's mirror point on the cornea."""
+SMALLEST_GLINT_PX = 4
+"""Glints with fewer pixels are too coarse for centres."""
 DEPTH_MM = 0.6
 """Largest median difference of the depth layer from visible landmarks' own depth."""
 SMALLEST_DISC_PX = 40
@@ -41,6 +48,15 @@ def check_frame(frame: Frame) -> list[Check]:
         checks += _depth(frame)
     if "normal" in frame.layers:
         checks += _normals(frame)
+    if "glint" in frame.layers:
+        unknown = float(max(0, int(frame.glint.max()) - len(frame.truth.leds_mm)))
+        checks.append(Check("glint ids above the number of LEDs (count)", unknown, 0.0))
+        if {"seg", "seg_anatomical"} <= set(frame.layers):
+            for side in SIDES:
+                errors = glint_errors(frame, side)
+                if len(errors):
+                    worst = float(np.linalg.norm(errors, axis=1).max())
+                    checks.append(Check(f"{side} glint centre off its mirror point (px)", worst, GLINT_CENTRE_PX))
     for side, eye in frame.truth.eyes.items():
         checks.append(Check(f"{side} lid inside globe (mm)", max(0.0, -eye.clearance_mm), 0.0))
     return checks
@@ -113,6 +129,47 @@ def _outlines(frame: Frame, side: str) -> list[Check]:
             Check(f"{side} {name} outline off its ellipse (px)", differing / around, OUTLINE_PX),
         ]
     return checks
+
+
+def glint_errors(frame: Frame, side: str) -> Array:
+    """Return (M, 2) px from mirror point to rendered centre, of the glints of one eye that are whole.
+
+    A glint is whole when it lies inside the open cornea, apart from other glints, and nothing hides part of its LED.
+    """
+    eye, glint = frame.truth.eyes[side], frame.glint
+    disc = [int(side_label(side, part)) for part in ("iris", "pupil")]
+    over = [int(label) for s in SIDES for label in (side_label(s, "lashes"), side_label(s, "brow"))] + [int(Label.HAIR)]
+    cornea = np.isin(frame.seg_anatomical, disc)
+    clear = np.pad(cornea & np.isin(frame.seg, disc + over), 1)
+    height, width = glint.shape
+    for axis, size in ((0, height), (1, width)):
+        clear = np.all(np.stack([clear.take(range(k, k + size), axis) for k in range(3)]), axis=0)
+    areas = _glint_areas(frame, side)
+    errors = []
+    for k, place in enumerate(eye.glints_2d):
+        row, column = np.nonzero((glint == k + 1) & cornea)
+        apart = np.linalg.norm(np.delete(eye.glints_2d, k, axis=0) - place, axis=1)
+        whole = len(row) >= areas[k] - 0.5 * math.sqrt(areas[k]) - 0.5 if np.isfinite(areas[k]) else False
+        if len(row) < SMALLEST_GLINT_PX or not whole or not clear[row, column].all():
+            continue
+        if np.nanmin(apart, initial=np.inf) > 2 * math.sqrt(areas[k] / math.pi) + 1:
+            errors.append([column.mean() + 0.5 - place[0], row.mean() + 0.5 - place[1]])
+    return np.reshape(errors, (-1, 2))
+
+
+def _glint_areas(frame: Frame, side: str) -> Array:
+    """Return the areas (N,) in px of the mirror images of the LEDs; NaN where part of one lies off the cornea."""
+    truth, eye = frame.truth, frame.truth.eyes[side]
+    body = globe(frame.sample.subject.eye, side)
+    leds = (truth.leds_mm - eye.centre_mm) @ eye.rotation
+    toward = leds / np.linalg.norm(leds, axis=1, keepdims=True)
+    u = np.cross(toward, [0.3, 1.0, 0.2])
+    u /= np.linalg.norm(u, axis=1, keepdims=True)
+    turn = np.linspace(0, 2 * math.pi, 16, endpoint=False)[:, None, None]
+    rim = leds + LED_RADIUS_MM * (np.cos(turn) * u + np.sin(turn) * np.cross(toward, u))
+    mirrors = glint_points(body.anterior, -eye.centre_mm @ eye.rotation, rim.reshape(-1, 3), body.limbus_r)
+    x, y = np.moveaxis(truth.camera.project(mirrors @ eye.rotation.T + eye.centre_mm).reshape(16, -1, 2), 2, 0)
+    return 0.5 * np.abs((x * np.roll(y, -1, axis=0) - np.roll(x, -1, axis=0) * y).sum(axis=0))
 
 
 def ellipse_mask(ellipse: Ellipse, width: int, height: int) -> Array:

@@ -257,7 +257,10 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Param:
-    """What a drawn field may be: its default distribution, hard limits, unit and meaning."""
+    """What a drawn field may be: its default distribution, hard limits, unit and meaning.
+
+    `sizes` are the lengths that a vector may have; None: as long as its default.
+    """
 
     default: Dist | Given
     low: float | None
@@ -266,9 +269,17 @@ class Param:
     unit: str
     doc: str
     source: str
+    sizes: range | None = None
 
     def check(self, value: Value, kind: str, path: str) -> Value:
         """Return `value` as type `kind`, or raise a RecipeError that names `path`."""
+        if kind == "vector":
+            sizes = self.sizes or range(self.default.width, self.default.width + 1)
+            words = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]}, {sizes[1]}, ... {sizes[-1]}"
+            found = f"{len(value)} of them" if isinstance(value, tuple | list) else repr(value)
+            good = isinstance(value, tuple | list) and len(value) in sizes
+            _require(good, f"{path}: expected a list of {words} numbers, got {found}")
+            return tuple(self.check(item, "float", f"{path}[{k}]") for k, item in enumerate(value))
         if kind == "bool":
             _require(isinstance(value, bool), f"{path}: expected true or false, got {value!r}")
             return value
@@ -299,11 +310,12 @@ def param(
     unit: str = "",
     doc: str,
     source: str = "",
+    sizes: range | None = None,
 ) -> Any:
     """Declare a drawn dataclass field: the one place that states its distribution, limits, unit and source."""
     if not hasattr(default, "width"):
         default = Constant(default)
-    spec = Param(default, low, high, tuple(choices), unit, doc, source)
+    spec = Param(default, low, high, tuple(choices), unit, doc, source, sizes)
     return dataclasses.field(metadata={"param": spec})
 
 

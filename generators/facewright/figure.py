@@ -29,6 +29,7 @@ from facewright.sample import Sample, Subject
 from facewright.schema import SIDES, Label
 from facewright.truth import CameraTruth
 from facewright.world.camera import FACE_CENTRE_MM, place
+from facewright.world.leds import led_positions
 
 Array = np.ndarray
 
@@ -62,7 +63,7 @@ class Figure:
     """Where everything is; `surfaces` and `strands` grow skin, cloth and hair on it.
 
     `head` (V, 3) is the subdivided head in head mm, before `turn` (3, 3) poses it; `basis_vertices` the same before
-    subdivision. Everything else is in world mm.
+    subdivision. Everything else is in world mm; `leds` is (N, 3).
     """
 
     sample: Sample
@@ -76,6 +77,7 @@ class Figure:
     head_rotation: Array
     head_origin: Array
     gaze_target: Array
+    leds: Array
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,8 @@ def build_figure(sample: Sample) -> Figure:
     face = face[mesh.rest[face, 2] > -75]
     seen = np.concatenate([ibug68(), face[::7]])
     points = _bent(head[seen], turn, shade.head[seen])
+    axes, middle = WORLD_FROM_HEAD @ turn, _turned(np.zeros((1, 3)), turn)[0]
+    aimed = eyes.get(sample.camera.target.removesuffix("_eye"))
     return Figure(
         sample,
         camera,
@@ -132,9 +136,10 @@ def build_figure(sample: Sample) -> Figure:
         eyes,
         points[:68],
         points[68:],
-        WORLD_FROM_HEAD @ turn,
-        _turned(np.zeros((1, 3)), turn)[0],
+        axes,
+        middle,
         _turned(target[None], turn)[0],
+        led_positions(sample.light, camera, aimed.centre if aimed else middle, axes),
     )
 
 

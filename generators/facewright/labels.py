@@ -7,22 +7,25 @@ import math
 
 import numpy as np
 
+from facewright.eye.fundus import pupil_albedo
 from facewright.figure import Figure, PosedEye, build_figure
 from facewright.geometry.camera import project
 from facewright.geometry.ellipse import fit_ellipse
+from facewright.geometry.reflection import glint_points
 from facewright.geometry.refraction import apparent_direction
 from facewright.geometry.rotations import head_angles
 from facewright.sample import Sample
 from facewright.schema import COVERAGE_THRESHOLD, LIMBUS_POINTS, SIDES, Label, side_label
 from facewright.truth import Array, CameraTruth, EyeTruth, HeadPose, Truth
-from facewright.world.leds import led_positions
 
+GLINT_REACH = 2
+"""A glint is visible when the glint layer shows its id at most this many pixels beside its own."""
 VISIBLE_MM = 2.5
 """A landmark is visible when the depth layer shows its surface at most this far in front of it."""
 
 
 def truth_of(sample: Sample) -> Truth:
-    """Return the analytic truth of `sample`; landmark visibility is unknown before rendering and set to True."""
+    """Return the analytic truth of `sample`; what is visible is unknown before rendering and set to True."""
     return truth(build_figure(sample))
 
 
@@ -42,7 +45,7 @@ def truth(figure: Figure) -> Truth:
         np.ones(len(landmarks), bool),
         _box(face),
         figure.sample.camera.target,
-        _to_camera(np.array([place for place, _ in led_positions(figure.sample.light, camera)]).reshape(-1, 3), camera),
+        _to_camera(figure.leds, camera),
     )
 
 
@@ -58,6 +61,23 @@ def with_visibility(known: Truth, depth: Array) -> Truth:
             seen = np.maximum(seen, near)
     visible = inside & (known.landmarks_3d_mm[:, 2] > 0) & (seen > known.landmarks_3d_mm[:, 2] - VISIBLE_MM)
     return dataclasses.replace(known, landmarks_visible=visible)
+
+
+def with_glints(known: Truth, glint: Array) -> Truth:
+    """Return the Truth with `glints_visible` read off the glint layer (H, W)."""
+    padded = np.pad(glint, GLINT_REACH)
+    size = 2 * GLINT_REACH + 1
+
+    def shown(eye: EyeTruth) -> Array:
+        visible = np.zeros(len(eye.glints_2d), bool)
+        for k, place in enumerate(eye.glints_2d):
+            if np.isfinite(place).all() and (place >= 0).all() and (place < glint.shape[::-1]).all():
+                column, row = place.astype(int)
+                visible[k] = (padded[row : row + size, column : column + size] == k + 1).any()
+        return visible
+
+    eyes = {side: dataclasses.replace(eye, glints_visible=shown(eye)) for side, eye in known.eyes.items()}
+    return dataclasses.replace(known, eyes=eyes)
 
 
 def with_strands(seg: Array, coverage: Array, known: Truth) -> Array:
@@ -85,6 +105,15 @@ def apparent_pixels(eye: PosedEye, camera: CameraTruth, points: Array) -> Array:
     return project(rays @ (camera.rotation @ eye.rotation).T, camera.K)
 
 
+def pupil_brightness(figure: Figure, side: str) -> float:
+    """Return the albedo that the pupil of one eye seems to have: bright where an LED is close to the line of sight."""
+    camera, eye = figure.camera, figure.eyes[side]
+    pinhole = -camera.rotation.T @ camera.translation_mm
+    entrance = eye.centre + eye.rotation @ eye.globe.pupil_centre
+    reflectance = figure.sample.subject.eye.fundus_reflectance
+    return pupil_albedo(reflectance, 2 * eye.globe.pupil_axes[0], pinhole - entrance, figure.leds - entrance)
+
+
 def _eye(eye: PosedEye, figure: Figure) -> EyeTruth:
     camera, globe = figure.camera, eye.globe
     to_camera = camera.rotation @ eye.rotation
@@ -102,6 +131,9 @@ def _eye(eye: PosedEye, figure: Figure) -> EyeTruth:
     limbus = fit_ellipse(plain(globe.limbus(64)))
     upper, lower = _to_camera(eye.lid_upper, camera), _to_camera(eye.lid_lower, camera)
     upper_2d, lower_2d = project(upper, camera.K), project(lower, camera.K)
+    pinhole = (-camera.rotation.T @ camera.translation_mm - eye.centre) @ eye.rotation
+    leds = (figure.leds - eye.centre) @ eye.rotation
+    mirrors = glint_points(globe.anterior, pinhole, leds, globe.limbus_r) @ to_camera.T + centre
     sample_eye = figure.sample.subject.eye
     return EyeTruth(
         globe.side,
@@ -129,6 +161,9 @@ def _eye(eye: PosedEye, figure: Figure) -> EyeTruth:
         eye.openness,
         eye.clearance_mm,
         _box(np.concatenate([upper_2d, lower_2d])),
+        project(mirrors, camera.K),
+        mirrors,
+        np.isfinite(mirrors).all(axis=1),
     )
 
 

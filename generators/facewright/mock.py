@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from facewright.labels import truth_of
+from facewright.labels import truth_of, with_glints
 from facewright.recipe import OUTPUTS
 from facewright.render import Frame
 from facewright.sample import Sample
@@ -20,6 +20,7 @@ from facewright.schema import PALETTE, Label, side_label
 from facewright.truth import CameraTruth, Ellipse, EyeTruth, Truth
 
 _GLOBE_MM = 12.0
+_GLINT_PX = 1.5
 _SKIN_TONE = {Label.BACKGROUND: (0.16, 0.18, 0.2)}
 
 
@@ -41,6 +42,7 @@ class MockRenderer:
         truth = truth_of(sample)
         truth = dataclasses.replace(truth, landmarks_visible=np.zeros(len(truth.landmarks_2d), bool))  # no relief
         layers = paint(truth)
+        truth = with_glints(truth, layers["glint"])
         kept = {name: layers[name] for name in layers if name == "rgb" or name in outputs}
         return Frame(sample, kept, truth, seconds={"paint": time.perf_counter() - start}, about=dict(self.about))
 
@@ -51,7 +53,7 @@ def paint(truth: Truth) -> dict[str, np.ndarray]:
     shape = (camera.height, camera.width)
     centres = pixel_centres(*shape)
     seg = np.where(_in_face(centres, truth), int(Label.SKIN), int(Label.BACKGROUND)).astype(np.uint8)
-    anatomical = np.zeros(shape, np.uint8)
+    anatomical, glint = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     plane = np.mean([eye.centre_mm[2] for eye in truth.eyes.values()]) - _GLOBE_MM
     depth = np.where(seg == Label.SKIN, plane, 0).astype(np.float32)
     normal = np.zeros((*shape, 3), np.float32)
@@ -63,7 +65,10 @@ def paint(truth: Truth) -> dict[str, np.ndarray]:
         anatomical[hit] = ids[hit]
         open_ = hit & inside_polygon(centres, np.concatenate([eye.lid_upper_2d, eye.lid_lower_2d[::-1]]))
         seg[open_], depth[open_], normal[open_] = ids[open_], globe_depth[open_], globe_normal[open_]
+        for k, place in enumerate(eye.glints_2d):
+            glint[open_ & (np.linalg.norm(centres - place, axis=-1) < _GLINT_PX)] = k + 1
     linear = _colours()[seg] * np.where(depth > 0, 0.35 - 0.65 * normal[..., 2], 1)[..., None].astype(np.float32)
+    linear[glint > 0] = 1
     return {
         "rgb": to_srgb(linear),
         "linear": linear,
@@ -72,6 +77,7 @@ def paint(truth: Truth) -> dict[str, np.ndarray]:
         "coverage": np.zeros((*shape, 3), np.uint8),
         "depth": depth,
         "normal": normal,
+        "glint": glint,
     }
 
 

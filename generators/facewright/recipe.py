@@ -32,7 +32,7 @@ from facewright.errors import AssetError, MissingPackage, RecipeError
 from facewright.sample import DRAWN, parameters
 from facewright.world.parameters import STUDIO_HDRIS
 
-OUTPUTS = ("linear", "seg", "seg_anatomical", "coverage", "depth", "normal")
+OUTPUTS = ("linear", "seg", "seg_anatomical", "coverage", "depth", "normal", "glint")
 """Optional layers of a record; rgb and the JSON truth are always written."""
 SCENES = ("eye", "face")
 HDRI_SUFFIXES = (".hdr", ".exr")
@@ -156,6 +156,10 @@ def _validate(data: dict[str, Any], folder: Path) -> Recipe:
             if name not in (*names, "none"):
                 place = f"hdri_folder {skies}" if skies else "Blender's maps (set hdri_folder to add your own)"
                 raise RecipeError(f"light.hdri: {name!r} is not in {place}{dist.nearest(name, names)}")
+    if "light.leds" in dists and "list" in dists["light.leds"].support():
+        places = dists.get("light.led_positions_mm")
+        if places is None or not all(places.support()):
+            raise RecipeError("light.led_positions_mm: light.leds may be 'list'; give x, y, z in mm of each LED here")
     joints = data.get("joint", [])
     if not isinstance(joints, list):
         raise RecipeError("joint: expected a list of tables")
@@ -177,7 +181,7 @@ def _collect(node: Any, path: str, into: dict[str, dist.Dist]) -> None:
         found = dist.parse(node, path)
         if found is not None:
             for value in found.support():
-                _check_value(spec, value, kind, path)
+                spec.check(value, kind, path)
             into[path] = found
         return
     if not isinstance(node, dict):
@@ -187,18 +191,6 @@ def _collect(node: Any, path: str, into: dict[str, dist.Dist]) -> None:
         if key not in children:
             raise RecipeError(f"{path}: unknown key {key!r}{dist.nearest(key, children)}")
         _collect(child, f"{path}.{key}", into)
-
-
-def _check_value(spec: dist.Param, value: Any, kind: str, path: str) -> None:
-    if kind != "vector":
-        spec.check(value, kind, path)
-        return
-    default = spec.default
-    length = getattr(default, "width", 0)
-    if not isinstance(value, tuple) or len(value) != length:
-        raise RecipeError(f"{path}: expected a list of {length} numbers")
-    for number, item in enumerate(value):
-        spec.check(item, "float", f"{path}[{number}]")
 
 
 def _check_joint(table: dist.Joint, where: str) -> None:
@@ -214,7 +206,7 @@ def _check_joint(table: dist.Joint, where: str) -> None:
         for path, value, step in zip(table.fields, row, jitter, strict=True):
             spec, kind = known[path]
             for edge in (value - step, value + step) if step else (value,):
-                _check_value(spec, edge, kind, f"{where}.rows[{number}] {path}")
+                spec.check(edge, kind, f"{where}.rows[{number}] {path}")
 
 
 def _read_with_base(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str, Any], Path]:

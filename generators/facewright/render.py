@@ -34,6 +34,7 @@ LAYERS: dict[str, Layer] = {
     "coverage": Layer(3, "uint8", "coverage.png", "share of the pixel hidden by lashes, brows, hair; 255 = all"),
     "depth": Layer(0, "float32", "depth.exr", "camera z in mm of the first surface (strands apart); 0 = background"),
     "normal": Layer(3, "float32", "normal.exr", "unit normal of that surface in camera axes; 0 = background; half"),
+    "glint": Layer(0, "uint8", "glint.png", "corneal reflections of the LEDs (strands apart): 0 none, k + 1 = LED k"),
 }
 """Every layer a Frame may hold, by name. Shapes are (H, W) or (H, W, channels)."""
 

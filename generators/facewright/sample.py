@@ -75,7 +75,7 @@ class Sample:
             *folders, leaf = path.split(".")
             for folder in folders:
                 node = node[folder]
-            node[leaf] = list(value) if kind == "vector" else spec.check(value, kind, path)
+            node[leaf] = spec.check(value, kind, path)
         return Sample.from_data(data)
 
 

@@ -72,6 +72,8 @@ class EyeTruth:
     `limbus_2d` (32, 2) is the visible limbus ring, `lid_upper` and `lid_lower` (N, 3) the inner lid margins from the
     medial to the lateral canthus with their projections `lid_upper_2d`, `lid_lower_2d` (N, 2), `caruncle_2d` (7, 2).
     `openness` is the palpebral aperture over the iris diameter; `clearance_mm` the least distance of lid to globe.
+    `glints_3d_mm` (N, 3) are the mirror points of the N LEDs on the cornea, `glints_2d` (N, 2) where they appear; NaN
+    where the cornea shows none. `glints_visible` (N,) bool is filled after rendering from the glint layer.
     """
 
     side: str
@@ -99,6 +101,14 @@ class EyeTruth:
     openness: float
     clearance_mm: float
     box: Array
+    glints_2d: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 2)))
+    glints_3d_mm: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 3)))
+    glints_visible: Array = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "glints_2d", np.asarray(self.glints_2d, float).reshape(-1, 2))
+        object.__setattr__(self, "glints_3d_mm", np.asarray(self.glints_3d_mm, float).reshape(-1, 3))
+        object.__setattr__(self, "glints_visible", np.asarray(self.glints_visible, bool))
 
 
 @dataclass(frozen=True)
@@ -137,12 +147,17 @@ class Truth:
         return mean / np.linalg.norm(mean)
 
     def to_data(self) -> dict[str, Any]:
-        """Return JSON-able data. Gaze angles in degrees are added for readers; they are not read back."""
+        """Return JSON-able data, missing glints as None.
+
+        Gaze angles in degrees are added for readers; they are not read back.
+        """
         data = _plain(self)
         for side, eye in self.eyes.items():
             for axis in ("optical", "visual"):
                 pitch, yaw = pitch_yaw(getattr(eye, f"{axis}_axis"))
                 data["eyes"][side][f"{axis}_pitch_yaw_deg"] = [math.degrees(pitch), math.degrees(yaw)]
+            for name in ("glints_2d", "glints_3d_mm"):
+                data["eyes"][side][name] = _nullable(getattr(eye, name))
         data["gaze"] = self.gaze.tolist()
         return data
 
@@ -166,6 +181,13 @@ def direction(pitch: float, yaw: float) -> Array:
     return np.array([-math.cos(pitch) * math.sin(yaw), -math.sin(pitch), -math.cos(pitch) * math.cos(yaw)])
 
 
+def _nullable(values: Array) -> list[Any]:
+    """Return nested lists with None for NaN, which JSON does not know."""
+    held = values.astype(object)
+    held[np.isnan(values)] = None
+    return held.tolist()
+
+
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
@@ -183,6 +205,7 @@ def _read(cls: Any, data: Any) -> Any:
         kind, value = hints[field.name], data[field.name]
         if kind is Array:
             value = np.asarray(value)
+            value = value.astype(float) if value.dtype == object else value  # None is NaN
         elif typing.get_origin(kind) is dict:
             value = {key: _read(typing.get_args(kind)[1], item) for key, item in value.items()}
         elif dataclasses.is_dataclass(kind):

@@ -108,6 +108,7 @@ def test_layers_are_the_same(reference, other, frame):
     for name in ("seg", "seg_anatomical"):
         assert len(np.unique(ours[name])) > 3
         assert np.mean(ours[name] != theirs[name]) <= 0.001, name
+    assert np.mean(ours["glint"] != theirs["glint"]) <= 0.001
     assert np.median(np.abs(ours["depth"] - theirs["depth"])) < 0.01
     assert np.median(np.abs(ours["normal"] - theirs["normal"])) < 1e-3
 

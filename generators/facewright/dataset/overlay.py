@@ -22,9 +22,11 @@ COLOURS = {
     "optical": "#ff9f1c",
     "visual": "#b8f35a",
     "boxes": "#c9c9ff",
+    "glints": "#3dff3d",
 }
 """Kinds of marks and their colours."""
 _ARROW_MM = 42.0
+_CROSS_PX = np.array([[[-3.0, 0.0], [3.0, 0.0]], [[0.0, -3.0], [0.0, 3.0]]])
 
 
 class Mark(NamedTuple):
@@ -36,7 +38,7 @@ class Mark(NamedTuple):
 
 
 def marks(truth: Truth) -> list[Mark]:
-    """Return what can be drawn of `truth`: landmarks, lids, limbus and pupil, gaze arrows, boxes."""
+    """Return what can be drawn of `truth`: landmarks, lids, limbus and pupil, gaze arrows, glints, boxes."""
     seen = np.asarray(truth.landmarks_visible, bool)
     found = [Mark("landmarks", truth.landmarks_2d[seen], "dots"), Mark("hidden", truth.landmarks_2d[~seen], "dots")]
     for eye in truth.eyes.values():
@@ -50,6 +52,8 @@ def marks(truth: Truth) -> list[Mark]:
             Mark("optical", _arrow(truth.camera, eye, eye.optical_axis), "line"),
             Mark("visual", _arrow(truth.camera, eye, eye.visual_axis), "line"),
         ]
+        seen = eye.glints_2d[eye.glints_visible]
+        found += [Mark("glints", place + stroke, "line") for place in seen for stroke in _CROSS_PX]
     return [*found, Mark("boxes", _corners(truth.face_box), "loop")]
 
 

@@ -13,6 +13,7 @@ from facewright.eye.parameters import AQUEOUS_INDEX, CORNEA_INDEX
 from facewright.eye.periorbita import DEPTHS_MM
 from facewright.face.skin import GREY_HAIR, RELIEF_TILE_MM, hair_colour
 from facewright.sample import Sample
+from facewright.scene.compat import socket
 from facewright.scene.nodes import Graph, Socket
 
 Material = Callable[[Graph, Sample, dict[str, Any]], Socket]
@@ -126,8 +127,11 @@ def _polar(g: Graph) -> Socket:
 
 
 def pupil(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
-    """The dark fundus."""
-    return g.shader("ShaderNodeBsdfDiffuse", Color=(0.003, 0.002, 0.002))
+    """The dark fundus; bright in infrared as far as object property `glow` says (labels.pupil_brightness)."""
+    if sample.image.spectrum != "nir":
+        return g.shader("ShaderNodeBsdfDiffuse", Color=(0.003, 0.002, 0.002))
+    glow = g.attribute("glow", "OBJECT").outputs
+    return g.shader("ShaderNodeBsdfDiffuse", Color=g.math("ADD", 0.002, socket(glow, "Fac", "Factor")))
 
 
 def _cornea(g: Graph, index: float, gloss: float | None) -> Socket:
@@ -149,8 +153,8 @@ def _cornea(g: Graph, index: float, gloss: float | None) -> Socket:
 
 
 def cornea(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
-    """Air to cornea, with its tear film's reflection; small LEDs need a trace of roughness to be found."""
-    return _cornea(g, CORNEA_INDEX, 0.03 if sample.light.leds != "none" else 0.012)
+    """Air to cornea, with its tear film's reflection of everything but the LEDs (passes.shine_material)."""
+    return _cornea(g, CORNEA_INDEX, 0.012)
 
 
 def cornea_back(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:

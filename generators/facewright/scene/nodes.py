@@ -32,9 +32,9 @@ class Graph:
             size = len(target.default_value)
             target.default_value = (*value, 1.0)[:size]
 
-    def attribute(self, name: str) -> Any:
-        """Return the Attribute node of geometry attribute `name`."""
-        return self.node("ShaderNodeAttribute", attribute_name=name)
+    def attribute(self, name: str, kind: str = "GEOMETRY") -> Any:
+        """Return the Attribute node of attribute `name` of the geometry, or of the OBJECT."""
+        return self.node("ShaderNodeAttribute", attribute_name=name, attribute_type=kind)
 
     def math(self, operation: str, *values: Any, clamp: bool = False) -> Socket:
         """Return a scalar operation, e.g. math("ADD", a, b)."""

@@ -3,6 +3,8 @@
 labels      meshes without strands: class ids through the cornea, depth, normals
 anatomical  the eyeballs alone
 coverage    everything, strands as emission: anti-aliased shares of lashes, brows and hair
+glint       the cornea a mirror, LEDs as spheres that emit their number, all else black
+shine       the same for the picture: wet surfaces mirror the LEDs' light, strands and skin hide it
 """
 
 from __future__ import annotations
@@ -14,13 +16,19 @@ import numpy as np
 from facewright.eye.parameters import AQUEOUS_INDEX, CORNEA_INDEX
 from facewright.scene.compat import socket, use_nodes
 from facewright.scene.nodes import Graph
+from facewright.scene.upload import METRES
+from facewright.schema import SIDES, side_label
+from facewright.world.leds import LED_RADIUS_MM
 
 Array = np.ndarray
 
-CORNEA, CORNEA_BACK = 1000, 1001
-"""Object indices of the refracting surfaces; class ids stay below."""
+CORNEA, CORNEA_BACK, TEAR, LED = 1000, 1001, 1002, 2000
+"""Object indices of the refracting surfaces, the tear meniscus and the first LED; class ids stay below."""
 CHANNEL_COLOUR = {"lashes": (1.0, 0.0, 0.0, 1.0), "brows": (0.0, 1.0, 0.0, 1.0), "hair": (0.0, 0.0, 1.0, 1.0)}
 COVERAGE_SAMPLES = 16
+SHINE_SAMPLES = 16
+FILM_PER_MM, FILM_RELIEF_M = 1.2, 0.00006
+"""Ripples of the tear film over sclera, caruncle and lid margins: how many in a millimetre, and how high."""
 
 
 def label_material(bpy: Any) -> Any:
@@ -47,6 +55,66 @@ def coverage_material(bpy: Any) -> Any:
     return material
 
 
+def glint_material(bpy: Any) -> Any:
+    """Return the override under which LED k emits k + 1 and the cornea is a perfect mirror; all else is black."""
+    material = bpy.data.materials.new("glint")
+    g = Graph(use_nodes(material))
+    index = g.node("ShaderNodeObjectInfo").outputs["Object Index"]
+    ids = g.math("MAXIMUM", g.math("SUBTRACT", index, LED - 1), 0.0)
+    emission = g.shader("ShaderNodeEmission", Color=(1, 1, 1), Strength=ids)
+    mirror = g.shader("ShaderNodeBsdfGlossy", Color=(1, 1, 1), Roughness=0.0)
+    g.output(g.blend(g.math("COMPARE", index, CORNEA, 0.5), emission, mirror))
+    material.cycles.emission_sampling = "NONE"
+    return material
+
+
+def shine_material(bpy: Any, radiance: float) -> Any:
+    """Return the override under which LEDs emit `radiance` and every wet surface mirrors as much as water does.
+
+    Path tracing finds a small lamp in a surface that reflects 2 % too rarely; here each camera ray is reflected and
+    weighted instead, so glints are free of noise. The tear film over the sclera is uneven and scatters them.
+    """
+    material = bpy.data.materials.new("shine")
+    g = Graph(use_nodes(material))
+    index = g.node("ShaderNodeObjectInfo").outputs["Object Index"]
+    part = socket(g.attribute("seg").outputs, "Fac", "Factor")
+    clear = g.math("ADD", g.math("COMPARE", index, CORNEA, 0.5), g.math("COMPARE", index, TEAR, 0.5))
+    film = 0.0
+    for label in ("sclera", "caruncle", "lid_margin"):
+        first = min(side_label(side, label) for side in SIDES)
+        film = g.math("ADD", film, g.math("COMPARE", part, first + 0.5, 0.75))
+    film = g.math("MULTIPLY", film, g.math("LESS_THAN", index, 0.5))
+    ripple = g.noise(g.node("ShaderNodeNewGeometry").outputs["Position"], 1000.0 * FILM_PER_MM, 2)
+    normal = g.bump(g.math("MULTIPLY", ripple, film), FILM_RELIEF_M)
+    fresnel = g.node("ShaderNodeFresnel")
+    fresnel.inputs["IOR"].default_value = CORNEA_INDEX
+    g.feed(fresnel.inputs["Normal"], normal)
+    mirror = g.shader("ShaderNodeBsdfGlossy", Color=fresnel.outputs[0], Roughness=0.0, Normal=normal)
+    lit = g.math("MULTIPLY", g.math("GREATER_THAN", index, LED - 0.5), radiance)
+    emission = g.shader("ShaderNodeEmission", Color=(1, 1, 1), Strength=lit)
+    g.output(g.blend(g.math("ADD", clear, film), emission, mirror))
+    material.cycles.emission_sampling = "NONE"
+    return material
+
+
+def led_objects(bpy: Any, leds: Array) -> list[Any]:
+    """Return a sphere for each LED (N, 3) world mm, seen only in mirrors and linked to no scene yet."""
+    import bmesh
+
+    data, build = bpy.data.meshes.new("led"), bmesh.new()
+    bmesh.ops.create_icosphere(build, subdivisions=4, radius=LED_RADIUS_MM * METRES)
+    build.to_mesh(data)
+    build.free()
+    found = []
+    for k, place in enumerate(leds):
+        thing = bpy.data.objects.new(f"led{k}", data)
+        thing.location = (place * METRES).tolist()
+        thing.pass_index = LED + k
+        thing.visible_camera = False
+        found.append(thing)
+    return found
+
+
 def label_scene(
     bpy: Any, name: str, source: Any, objects: list[Any], material: Any, samples: int, surface_passes: bool
 ) -> Any:
@@ -67,7 +135,8 @@ def label_scene(
     cycles.filter_width = 0.01 if samples == 1 else 1.0
     cycles.sample_clamp_direct = cycles.sample_clamp_indirect = 0.0
     cycles.max_bounces = cycles.transmission_bounces = 8
-    cycles.diffuse_bounces = cycles.glossy_bounces = 0
+    cycles.diffuse_bounces, cycles.glossy_bounces = 0, 1  # one mirror: the cornea before the LEDs
+    cycles.blur_glossy = 0.0
     cycles.transparent_max_bounces = 8
     cycles.seed = 0
     render = scene.render

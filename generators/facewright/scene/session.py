@@ -26,7 +26,7 @@ from facewright.sample import Sample
 from facewright.scene import compat, passes, upload
 from facewright.scene.materials import MATERIALS
 from facewright.scene.nodes import Graph
-from facewright.scene.world import camera_object, illuminant, lamps, world_light
+from facewright.scene.world import camera_object, illuminant, lamps, led_radiance, world_light
 from facewright.truth import Truth
 
 Array = np.ndarray
@@ -99,16 +99,20 @@ class CyclesRenderer:
         clock.lap("build")
         beauty = self._render(scene, "beauty")
         clock.lap("beauty")
+        linear = _rgb(beauty).astype(np.float32)
         layers = self._label_layers(scene, groups, outputs, truth)
+        layers["glint"] = np.zeros(layers["depth"].shape, np.uint8)
+        if len(figure.leds):
+            layers["glint"], shine = self._glints(scene, groups, figure)
+            linear += shine
         clock.lap("labels")
-        linear = np.stack([beauty[f"{DEFAULT_VIEW_LAYER}.Combined.{c}"] for c in "RGB"], axis=-1).astype(np.float32)
         linear *= exposure(linear, sample, truth.face_box) * self._white_balance(sample)
         if sample.image.spectrum == "nir":
             linear = np.repeat(linear.mean(axis=2, keepdims=True), 3, axis=2)
         layers["rgb"] = encode_srgb(linear)
         if "linear" in outputs:
             layers["linear"] = linear
-        truth = labels.with_visibility(truth, layers["depth"])
+        truth = labels.with_glints(labels.with_visibility(truth, layers["depth"]), layers["glint"])
         layers = {name: layer for name, layer in layers.items() if name == "rgb" or name in outputs}
         clock.lap("read")
         return Frame(sample, layers, truth, [], clock.seconds, self.about)
@@ -131,6 +135,7 @@ class CyclesRenderer:
         groups: dict[str, list[Any]] = {"surface": [], "eyes": [], "strands": [], "clear": []}
         for part in surfaces(figure):
             thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
+            thing.pass_index = passes.TEAR if part.material == "tear" else 0
             groups["clear" if part.material == "tear" else "surface"].append(thing)
         for eye in figure.eyes.values():
             matrix = np.eye(4)
@@ -139,6 +144,8 @@ class CyclesRenderer:
                 thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
                 thing.matrix_world = matrix.T.tolist()
                 thing.pass_index = {"cornea": passes.CORNEA, "cornea_back": passes.CORNEA_BACK}.get(part.material, 0)
+                if part.material == "pupil":
+                    thing["glow"] = labels.pupil_brightness(figure, eye.globe.side)
                 groups["eyes"].append(thing)
         for hairs in strands(figure):
             name = "lashes" if hairs.channel == "lashes" else "strands"
@@ -148,7 +155,8 @@ class CyclesRenderer:
         for thing in groups["surface"] + groups["eyes"]:
             thing.color = (0.0, 0.0, 0.0, 1.0)
         scene.camera = camera_object(bpy, figure.camera, scene.collection)
-        lamps(bpy, figure, scene.collection)
+        mirrors = [thing for thing in groups["eyes"] if thing.pass_index == passes.CORNEA] + groups["clear"]
+        lamps(bpy, figure, scene.collection, mirrors)
         scene.world = world_light(bpy, figure, self.hdri_folder, self._means)
         self._settings(scene, sample)
         return scene, groups
@@ -239,14 +247,24 @@ class CyclesRenderer:
                 False,
             )
             found = self._render(cover, "coverage")
-            share = np.stack([found[f"{DEFAULT_VIEW_LAYER}.Combined.{c}"] for c in "RGB"], axis=-1)
-            layers["coverage"] = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+            layers["coverage"] = np.rint(np.clip(_rgb(found), 0, 1) * 255).astype(np.uint8)
             if "seg" in layers:
                 layers["seg"] = labels.with_strands(layers["seg"], layers["coverage"], truth)
         if "seg_anatomical" in wanted:
             bare = passes.label_scene(bpy, "anatomical", scene, groups["eyes"] + camera, ids, 1, False)
             layers["seg_anatomical"] = passes.class_ids(self._render(bare, "anatomical"), DEFAULT_VIEW_LAYER)
         return layers
+
+    def _glints(self, scene: Any, groups: dict[str, list[Any]], figure: Figure) -> tuple[Array, Array]:
+        """Return the glint layer (H, W) uint8 and what glints add to the picture (H, W, 3)."""
+        bpy = self.bpy
+        solid = [*groups["surface"], *groups["eyes"], *passes.led_objects(bpy, figure.leds), scene.camera]
+        lab = passes.label_scene(bpy, "glint", scene, solid, passes.glint_material(bpy), 1, False)
+        ids = passes.class_ids(self._render(lab, "glint"), DEFAULT_VIEW_LAYER)
+        wet = passes.shine_material(bpy, led_radiance(figure))
+        everything = [*solid, *groups["clear"], *groups["strands"]]
+        lit = passes.label_scene(bpy, "shine", scene, everything, wet, passes.SHINE_SAMPLES, False)
+        return ids, _rgb(self._render(lit, "shine")).astype(np.float32)
 
     def _render(self, scene: Any, name: str) -> dict[str, Array]:
         """Render `scene` through an EXR file in shared memory and return its channels."""
@@ -278,6 +296,7 @@ class CyclesRenderer:
             bpy.data.lights,
             bpy.data.cameras,
             bpy.data.worlds,
+            bpy.data.collections,
         ):
             bpy.data.batch_remove(list(store))
         bpy.data.batch_remove([image for image in bpy.data.images if image.source == "GENERATED"])
@@ -332,6 +351,11 @@ def encode_srgb(linear: Array) -> Array:
     x = np.where(x > 0.8, 0.8 + 0.2 * (1 - np.exp(-(x - 0.8) / 0.2)), x)
     srgb = np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.power(np.maximum(x, 1e-8), 1 / 2.4) - 0.055)
     return np.rint(srgb * 255).clip(0, 255).astype(np.uint8)
+
+
+def _rgb(channels: dict[str, Array]) -> Array:
+    """Return the picture (H, W, 3)."""
+    return np.stack([channels[f"{DEFAULT_VIEW_LAYER}.Combined.{c}"] for c in "RGB"], axis=-1)
 
 
 def _depth(channels: dict[str, Array]) -> Array:

@@ -15,13 +15,11 @@ from facewright.scene.compat import use_nodes
 from facewright.scene.nodes import Graph
 from facewright.scene.upload import METRES
 from facewright.truth import CameraTruth
-from facewright.world.leds import led_positions
+from facewright.world.leds import LED_RADIUS_MM, led_power
 from facewright.world.parameters import STUDIO_HDRIS, Light
 
 Array = np.ndarray
 SENSOR_MM = 36.0
-LED_RADIUS_MM = 1.5
-"""Half the width of a common SMD infrared emitter's lens."""
 
 
 def find_hdri(bpy: Any, name: str, folder: Path | None) -> Path:
@@ -82,18 +80,38 @@ def world_light(bpy: Any, figure: Figure, folder: Path | None, means: dict[str, 
     return world
 
 
-def lamps(bpy: Any, figure: Figure, collection: Any) -> None:
-    """Add the key light and the LEDs."""
+def lamps(bpy: Any, figure: Figure, collection: Any, mirrors: list[Any]) -> None:
+    """Add the key light and the LEDs; `mirrors` do not reflect the LEDs: their glints are rendered apart."""
     light = figure.sample.light
     aim = figure.head_origin
     if light.key_strength > 0:
         _key(bpy, figure, aim, collection)
-    for position, axis in led_positions(light, figure.camera):
+    if not len(figure.leds):
+        return
+    apart = bpy.data.collections.new("mirrors")
+    for thing in mirrors:
+        apart.objects.link(thing)
+    for link in apart.collection_objects:
+        link.light_linking.link_state = "EXCLUDE"
+    power = led_power(light, figure.leds, lit_point(figure))
+    for position in figure.leds:
         data = bpy.data.lights.new("led", "POINT")
         data.shadow_soft_size = LED_RADIUS_MM * METRES
-        distance = float(np.linalg.norm(position - aim)) * METRES
-        data.energy = light.led_strength * 4 * math.pi**2 * max(distance, 0.02) ** 2 / max(light.led_count, 1)
-        _lamp(bpy, data, position, axis, collection)
+        data.energy = power
+        lamp = _lamp(bpy, data, position, np.array([0.0, 0.0, 1.0]), collection)
+        lamp.light_linking.receiver_collection = apart
+
+
+def lit_point(figure: Figure) -> Array:
+    """Return the point (3,) world mm that the LEDs light to their strength: the eye that the camera aims at."""
+    aimed = figure.eyes.get(figure.sample.camera.target.removesuffix("_eye"))
+    return aimed.centre if aimed else figure.head_origin
+
+
+def led_radiance(figure: Figure) -> float:
+    """Return the radiance of an LED's surface: a sphere of LED_RADIUS_MM with the power of its lamp."""
+    power = led_power(figure.sample.light, figure.leds, lit_point(figure))
+    return power / (4 * math.pi**2 * (LED_RADIUS_MM * METRES) ** 2)
 
 
 WINDOW_PANES = (2, 3)
@@ -200,7 +218,7 @@ def luminance(rgb: Array) -> float:
     return float(rgb @ [0.2126, 0.7152, 0.0722])
 
 
-def _lamp(bpy: Any, data: Any, position: Array, axis: Array, collection: Any) -> None:
+def _lamp(bpy: Any, data: Any, position: Array, axis: Array, collection: Any) -> Any:
     thing = bpy.data.objects.new(data.name, data)
     x, y = _axes(axis)
     matrix = np.eye(4)
@@ -208,6 +226,7 @@ def _lamp(bpy: Any, data: Any, position: Array, axis: Array, collection: Any) ->
     matrix[:3, 3] = position * METRES
     thing.matrix_world = matrix.T.tolist()  # RNA takes columns
     collection.objects.link(thing)
+    return thing
 
 
 def _axes(axis: Array) -> tuple[Array, Array]:

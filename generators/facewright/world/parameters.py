@@ -5,12 +5,28 @@ Angles of gaze and head are (pitch, yaw) with the signs of the label contract: +
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from facewright.dist import Choice, LogUniform, Normal, Uniform, choice, param
+from facewright.dist import Choice, Given, LogUniform, Normal, Uniform, choice, param
 
 STUDIO_HDRIS = ("city", "courtyard", "forest", "interior", "night", "studio", "sunrise", "sunset")
 """The eight CC0 maps that every Blender carries (datafiles/studiolights/world)."""
+LAYOUTS = ("none", "ring", "arc", "pair", "L", "list")
+"""LED layouts, seen by the camera: all round; the lower half; left and right; a row below and a column at the left that
+share a corner, as glint trackers have it; or the user's own `led_positions_mm`."""
+MAX_LEDS = 32
+ON_AXIS_SHARE = 0.3
+"""Share of the camera's own layouts that lie so close to its axis that the pupil lights up."""
+
+
+def _led_radius(values: Mapping[str, Any], u: Sequence[float]) -> float:
+    """Draw the radius of the LED layout: the rim of a headset's lens, the rim of a camera, or close to its axis."""
+    if values["light.led_mount"] == "headset":
+        return 16 + 7 * u[1]
+    return 0.8 + 0.8 * u[1] if u[0] < ON_AXIS_SHARE else 10 + 14 * u[1]
+
 
 OUTDOORS = ("courtyard", "forest", "sunrise", "sunset")
 """Those under open sky: people squint there."""
@@ -87,9 +103,40 @@ class Light:
         LogUniform(80, 900), 1, 10000, unit="mm", doc="edge of the softbox; window, screen and ring scale with it"
     )
     key_temperature_k: float = param(Uniform(2700, 7500), 1500, 15000, unit="K", doc="colour temperature")
-    leds: str = param("none", choices=("none", "ring", "pair", "arc"), doc="infrared LED layout round the camera")
-    led_count: int = param(Choice((6, 8, 10, 12), (1, 1, 1, 1)), 1, 32, doc="LEDs in a ring or arc")
-    led_radius_mm: float = param(Uniform(12, 24), 1, 500, unit="mm", doc="radius of the layout")
+    leds: str = param("none", choices=LAYOUTS, doc="infrared LEDs: how they are laid out")
+    led_mount: str = param(
+        "camera",
+        choices=("camera", "headset"),
+        doc="layout round the lens of the camera, or round the headset's lens in front of the eye",
+    )
+    led_count: int = param(Choice((6, 8, 10, 12), (1, 1, 1, 1)), 1, MAX_LEDS, doc="LEDs in a ring, arc or L")
+    led_radius_mm: float = param(
+        Given(_led_radius, 2),
+        0.5,
+        500,
+        unit="mm",
+        doc="radius of the layout; half the length of an L's rows",
+        source="reasoned: headset lenses are 35 to 50 mm wide; remote bright pupils need the LED within some 2.5 deg",
+    )
+    led_distance_mm: float = param(
+        Uniform(30, 40),
+        15,
+        500,
+        unit="mm",
+        doc="mount headset: eyeball centre to the plane of the LEDs, along the head's forward axis",
+        source="reasoned: 13 mm to the cornea, and eye reliefs of 15 to 25 mm and lens rims behind them",
+    )
+    led_roll_deg: float = param(
+        Uniform(-20, 20), -180, 180, unit="deg", doc="turns the layout in its plane, + clockwise for the camera"
+    )
+    led_positions_mm: tuple[float, ...] = param(
+        (),
+        -5000,
+        5000,
+        unit="mm",
+        doc="leds list: x, y, z of each LED in camera axes, one after the other",
+        sizes=range(0, 3 * MAX_LEDS + 1, 3),
+    )
     led_strength: float = param(LogUniform(0.6, 1.6), 0, 100, doc="irradiance relative to a well-exposed image")
 
 
