@@ -79,7 +79,7 @@ def iris_albedo(iris: Iris, spectrum: str) -> tuple[Array, Array]:
     nevus = np.clip((periodic(seed + 8, rows, columns, 60, 9) - 0.86) * 18, 0, 1) * (iris.melanin < 0.6)
     melanin = np.clip(melanin + 0.5 * nevus, 0, 1)
     if spectrum == "nir":
-        grey = 0.33 - 0.10 * iris.melanin + 0.20 * (fibre - 0.5) * iris.fibres + 0.02 * ridge
+        grey = (0.20 - 0.06 * iris.melanin) * (1 + 1.3 * (fibre - 0.5) * iris.fibres + 0.12 * ridge + 0.5 * velvet)
         colour = np.repeat(grey[..., None], 3, axis=2)
     else:
         colour = iris_colour(melanin, iris.warmth)
@@ -125,7 +125,7 @@ def sclera_albedo(sclera: Sclera, spectrum: str, limbus: float, limbal_mm: float
     near = np.clip(1 - (polar - limbus) * math.pi * radius_mm / limbal_mm, 0, 1)[..., None]
     colour = colour * (1 - 0.62 * near**1.7 * np.array([1.0, 0.95, 0.86]))
     if spectrum == "nir":
-        grey = 0.52 + 0.10 * cloud[..., None] - 0.16 * alpha - 0.12 * back
+        grey = 0.40 + 0.08 * cloud[..., None] - 0.15 * alpha - 0.12 * back
         colour = np.repeat(grey * (1 - 0.3 * near**2), 3, axis=2)
     return np.clip(colour, 0.01, 0.95)
 

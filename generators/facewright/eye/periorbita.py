@@ -18,7 +18,7 @@ from facewright.geometry.noise import periodic
 
 Array = np.ndarray
 
-SIZE = (640, 2048)
+SIZE = (448, 1536)
 DEPTHS_MM = (-2.5, 26.0)
 AROUND_MM = 100.0
 """Length of the way round at a depth of about 10 mm: what one texture width stands for."""

@@ -32,13 +32,14 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     fine = g.math("MULTIPLY", tile.outputs["Color"], soft)
     painted = g.image(images["lid_relief"], round_eye).outputs["Color"]
     normal = g.bump(g.math("ADD", fine, painted), 0.001)
+    infrared = sample.image.spectrum == "nir"  # lamps beside the lens: the skin's own shine carries the picture
     roughness = g.math(
         "SUBTRACT",
-        0.58 - 0.2 * p.oiliness,
+        (0.48 if infrared else 0.58) - 0.2 * p.oiliness,
         g.math("ADD", g.math("MULTIPLY", margin, 0.3), g.math("MULTIPLY", lip, 0.1)),
         clamp=True,
     )
-    radius = (1.6, 1.6, 1.6) if sample.image.spectrum == "nir" else (1.1, 0.42, 0.22)
+    radius = (1.2, 1.2, 1.2) if infrared else (1.1, 0.42, 0.22)
     return principled(
         g,
         g.vector(
@@ -46,8 +47,8 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
         ),
         roughness=roughness,
         normal=normal,
-        specular=g.math("ADD", 0.42, g.math("MULTIPLY", margin, 0.3)),
-        subsurface=0.7 if sample.scene == "eye" else 0.45,
+        specular=g.math("ADD", 0.65 if infrared else 0.42, g.math("MULTIPLY", margin, 0.3)),
+        subsurface=0.45 if infrared or sample.scene == "face" else 0.7,
         radius_mm=radius,
     )
 
