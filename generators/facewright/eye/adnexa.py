@@ -122,7 +122,7 @@ def lashes(
     heading = forward + away * lift[:, None] + tangent * fan[:, None]
     heading /= np.linalg.norm(heading, axis=1, keepdims=True)
     steps = 8
-    bend = ((0.45 + 1.0 * curl) if upper else (0.35 + 0.5 * curl)) * (0.75 + 0.5 * u[5])
+    bend = ((0.4 + 0.8 * curl) if upper else (0.35 + 0.5 * curl)) * (0.75 + 0.5 * u[5])
     points = [root]
     for k in range(steps):
         points.append(points[-1] + heading * (length / steps)[:, None])
@@ -140,7 +140,7 @@ def lashes(
         first, number = first + size[first], number + 1
     members = np.bincount(group)[:, None]
     tips = np.stack([np.bincount(group, hairs[:, -1, k]) for k in range(3)], axis=1) / members
-    lean = (np.linspace(0, 1, steps + 1) ** 1.25)[None, :, None] * (0.8 * clump * (0.5 + 0.5 * u[2]))[:, None, None]
+    lean = (np.linspace(0, 1, steps + 1) ** 1.25)[None, :, None] * (0.55 * clump * (0.5 + 0.5 * u[2]))[:, None, None]
     hairs = hairs + lean * (tips[group] - hairs[:, -1])[:, None, :]
     taper = np.linspace(1, 0.04, steps + 1) ** 0.7
     radius = 0.058 * thickness * (0.75 + 0.5 * u[2])[:, None] * taper

@@ -100,8 +100,8 @@ def sclera_albedo(sclera: Sclera, spectrum: str, limbus: float, limbal_mm: float
     """
     rows, columns = SCLERA_SIZE
     polar = np.linspace(0, 1, rows)[:, None]
-    white = np.array([0.66, 0.60, 0.565])
-    yellow = np.array([0.68, 0.56, 0.36])
+    white = np.array([0.60, 0.535, 0.495])
+    yellow = np.array([0.63, 0.515, 0.33])
     base = white + sclera.yellowing * 0.55 * (yellow - white)
     seed = int(sclera.texture)
     cloud = 0.6 * periodic(seed, rows, columns, 14, 12) + 0.4 * periodic(seed + 3, rows, columns, 60, 50)
@@ -149,7 +149,7 @@ def _vessels(sclera: Sclera, limbus: float) -> tuple[Array, Array]:
     seed = int(sclera.texture * 1000)
     trunks = 26 + int(34 * sclera.redness)
     masks = []
-    for level, (count, width, steps) in enumerate(((trunks, 1.5, 260), (trunks * 5, 0.75, 190))):
+    for level, (count, width, steps) in enumerate(((trunks, 2.1, 260), (trunks * 5, 0.95, 190))):
         u = np.array(rng.uniforms(seed, level, "vessels", count * 4)).reshape(4, count)
         turns = np.array(rng.uniforms(seed, level, "vessel.turns", count * steps)).reshape(count, steps) - 0.5
         angle = u[0] * 2 * math.pi

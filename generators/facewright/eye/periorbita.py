@@ -70,9 +70,9 @@ def _relief(d: Array, t: Array, seed: int, skin: Skin, squint: float) -> Array:
         path = heading + bow * ((d - 12) / 14) ** 2 + 0.003 * np.sin(d / (1.6 + 2 * a[5]) + 6 * a[6]) * np.ones_like(t)
         begin, end = 6.0 + 5 * a[2], 15 + 11 * a[3]
         strength = (
-            (0.01 + 0.20 * age * (0.5 + a[4]) + 0.10 * squint)
+            (0.01 + 0.14 * age * (0.4 + a[4]) + 0.07 * squint)
             * np.clip((d - begin) / 3, 0, 1)
-            * np.clip((end - d) / 4, 0, 1)
+            * np.clip((end - d) / 9, 0, 1)
         )
         height -= strength * _line((t - path) * AROUND_MM * (0.6 + d / 18), 0.28 + 0.3 * age)
     fade = np.clip((DEPTHS_MM[1] - 0.5 - d) / 3, 0, 1)

@@ -86,7 +86,7 @@ def relief_tile(skin: Skin) -> Array:
     pore = np.clip((hole - 0.06) / 0.14, 0, 1)
     grain = sum(0.55**k * periodic2(seed + 20 + k, size, 22 * 2**k) for k in range(4))
     height = (0.20 + 0.20 * skin.wrinkles) * furrow + 0.55 * skin.pores * pore + 0.85 * (grain - grain.mean())
-    return (0.055 + 0.022 * skin.wrinkles) * height
+    return (0.045 + 0.02 * skin.wrinkles) * height
 
 
 def _cells(seed: int, size: int, count: int, bend: list[Array]) -> tuple[Array, Array]:
