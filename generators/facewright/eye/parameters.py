@@ -31,7 +31,7 @@ def _iris_melanin(values: Mapping[str, Any], u: Sequence[float]) -> float:
     light = values["subject.head.caucasian"] * max(0.0, 1 - values["subject.skin.melanin"] / 0.42)
     if u[0] < 0.8 * light:
         return 0.02 + 0.5 * u[1]
-    return 0.5 + 0.5 * u[1] ** 0.8
+    return 0.54 + 0.46 * u[1] ** 0.65
 
 
 def _pupil(values: Mapping[str, Any], u: Sequence[float]) -> float:

@@ -96,7 +96,7 @@ def _tint(d: Array, t: Array, seed: int, lids: Lids, skin: Skin, spectrum: str) 
         blood += 0.10 * np.exp(-(((d - lids.crease_mm) / 0.8) ** 2)) * upper
         tint *= np.exp(-blood[..., None] * np.array([0.35, 1.5, 1.25]) * (1 - 0.6 * skin.melanin))
         veins = _veins(d, t, seed) * (upper + 0.7 * lower) * (1 - skin.melanin) ** 2
-        tint *= np.exp(-0.16 * veins[..., None] * np.array([1.3, 0.8, 0.45]))
+        tint *= np.exp(-0.08 * veins[..., None] * np.array([1.3, 0.8, 0.45]))
         brown = skin.dark_circles * lower * np.exp(-(((d - 7.5) / 5.5) ** 2)) * (0.7 + 0.5 * blotch)
         tint *= np.exp(-0.22 * brown[..., None] * np.array([0.8, 1.15, 1.2]))
         margin = np.clip(-d / 0.7, 0, 1)

@@ -114,11 +114,11 @@ def sclera(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
 
 
 def iris(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
-    """Painted stroma with relief."""
+    """Painted stroma with relief; under water it hardly shines."""
     polar = _polar(g)
     base = g.image(images["iris"], polar).outputs["Color"]
     height = g.image(images["iris_height"], polar).outputs["Color"]
-    return principled(g, base, roughness=0.55, normal=g.bump(height, 0.00022), specular=0.25)
+    return principled(g, base, roughness=0.55, normal=g.bump(height, 0.00022), specular=0.05)
 
 
 def _polar(g: Graph) -> Socket:
