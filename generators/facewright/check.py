@@ -5,10 +5,12 @@ Every check has a value, a limit and a unit in its name; a frame with one failed
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 
+from facewright.geometry.polygon import inside_polygon, pixel_centres
 from facewright.render import LAYERS, Check, Frame
 from facewright.schema import SIDES, Label, side_label
 from facewright.truth import Array, Ellipse, EyeTruth
@@ -21,6 +23,8 @@ DEPTH_MM = 0.6
 """Largest median difference of the depth layer from visible landmarks' own depth."""
 SMALLEST_DISC_PX = 40
 """Discs with fewer pixels are too coarse for centres."""
+OFF_LENS_PERCENT = 3.0
+"""Largest share of a disc outside its ellipse behind glasses: where the lens ends, a part may be seen beside it."""
 MIN_COSINE = 0.70
 """Smallest cosine between optical axis and line of sight at which outlines are ellipses: farther round, the corneal
 dome's silhouette rises over the limbus."""
@@ -36,7 +40,7 @@ def check_frame(frame: Frame) -> list[Check]:
         for side in SIDES:
             checks += _outlines(frame, side)
         if "seg" in frame.layers:
-            checks.append(_visible_is_anatomical(frame))
+            checks += _seen_through_lenses(frame) if _worn(frame) else [_visible_is_anatomical(frame)]
     if "depth" in frame.layers:
         checks += _depth(frame)
     if "normal" in frame.layers:
@@ -82,7 +86,7 @@ def _known_ids(ids: Array, name: str) -> Check:
 
 
 def _outlines(frame: Frame, side: str) -> list[Check]:
-    """Compare the rendered pupil and iris discs, lids away, with their ellipses; only where wholly in view."""
+    """Compare the rendered pupil and iris discs, lids and glasses away, with their ellipses; only where wholly seen."""
     eye = frame.truth.eyes.get(side)
     if eye is None or -float(eye.optical_axis @ eye.centre_mm) / np.linalg.norm(eye.centre_mm) < MIN_COSINE:
         return []
@@ -92,8 +96,8 @@ def _outlines(frame: Frame, side: str) -> list[Check]:
     disc = pupil | (ids == side_label(side, "iris"))
     checks = []
     for name, mask, ellipse, limit in (
-        ("pupil", pupil, eye.pupil, PUPIL_CENTRE_PX),
-        ("iris", disc, eye.limbus, LIMBUS_CENTRE_PX),
+        ("pupil", pupil, eye.pupil_bare, PUPIL_CENTRE_PX),
+        ("iris", disc, eye.limbus_bare, LIMBUS_CENTRE_PX),
     ):
         edge = ellipse.points(64)
         inside = (edge.min() > 1) and (edge[:, 0].max() < width - 1) and (edge[:, 1].max() < height - 1)
@@ -132,6 +136,29 @@ def _overlap(eye: EyeTruth, other: EyeTruth) -> bool:
     return float(np.linalg.norm(a - b)) < 15 / eye.centre_mm[2] + 15 / other.centre_mm[2]
 
 
+def _worn(frame: Frame) -> bool:
+    return any(len(eye.lens_2d) for eye in frame.truth.eyes.values())
+
+
+def _seen_through_lenses(frame: Frame) -> list[Check]:
+    """Behind glasses, visible pupil and iris pixels must lie inside the ellipses of what the lenses show."""
+    height, width = frame.seg.shape
+    checks = []
+    for side, eye in frame.truth.eyes.items():
+        if -float(eye.optical_axis @ eye.centre_mm) / np.linalg.norm(eye.centre_mm) < MIN_COSINE:
+            continue
+        pupil = frame.seg == side_label(side, "pupil")
+        for name, mask, ellipse in (
+            ("pupil", pupil, eye.pupil),
+            ("iris", pupil | (frame.seg == side_label(side, "iris")), eye.limbus),
+        ):
+            grown = dataclasses.replace(ellipse, a=ellipse.a + OUTLINE_PX, b=ellipse.b + OUTLINE_PX)
+            outside = np.count_nonzero(mask & ~ellipse_mask(grown, width, height))
+            share = 100.0 * outside / max(SMALLEST_DISC_PX, np.count_nonzero(mask))
+            checks.append(Check(f"{side} {name} pixels off what the lens shows (%)", share, OFF_LENS_PERCENT))
+    return checks
+
+
 def _visible_is_anatomical(frame: Frame) -> Check:
     """A visible iris or pupil pixel must carry the same id in the anatomical map."""
     parts = [int(side_label(side, part)) for side in SIDES for part in ("iris", "pupil")]
@@ -159,15 +186,19 @@ def _depth(frame: Frame) -> list[Check]:
                 int(Label.BEARD),
             ],
         )
+        for eye in truth.eyes.values():  # a lens shows what lies elsewhere, and depth knows no lenses
+            if len(eye.lens_2d):
+                solid &= ~inside_polygon(pixel_centres(*depth.shape), eye.lens_2d)
         checks.append(
             Check("labelled pixels without depth (count)", float(np.count_nonzero(solid & (depth == 0))), 0.0)
         )
     # fleshy landmarks on a slope against the view change depth within a pixel; the bridge and lips do not
     chosen = np.array([28, 29, 30, 33, 51, 57])
-    inside = ((truth.landmarks_2d >= 0) & (truth.landmarks_2d < depth.shape[::-1])).all(axis=1)
+    straight = truth.camera.project(truth.landmarks_3d_mm)
+    inside = ((straight >= 0) & (straight < depth.shape[::-1])).all(axis=1)
     chosen = chosen[truth.landmarks_visible[chosen] & inside[chosen]]
     if len(chosen):
-        column, row = np.floor(truth.landmarks_2d[chosen]).astype(int).T
+        column, row = np.floor(straight[chosen]).astype(int).T
         error = np.abs(depth[row, column] - truth.landmarks_3d_mm[chosen, 2])
         pixel_mm = float(truth.landmarks_3d_mm[chosen, 2].mean() / truth.camera.K[0, 0])
         checks.append(
