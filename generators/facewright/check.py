@@ -175,6 +175,7 @@ def _depth(frame: Frame) -> list[Check]:
     depth, truth = frame.depth, frame.truth
     bad = float(np.count_nonzero(~np.isfinite(depth) | (depth < 0)))
     checks = [Check("depth not finite or negative (count)", bad, 0.0)]
+    height, width = depth.shape
     if "seg" in frame.layers:
         solid = ~np.isin(
             frame.seg,
@@ -188,7 +189,7 @@ def _depth(frame: Frame) -> list[Check]:
         )
         for eye in truth.eyes.values():  # a lens shows what lies elsewhere, and depth knows no lenses
             if len(eye.lens_2d):
-                solid &= ~inside_polygon(pixel_centres(*depth.shape), eye.lens_2d)
+                solid = solid & ~inside_polygon(pixel_centres(height, width), eye.lens_2d)
         checks.append(
             Check("labelled pixels without depth (count)", float(np.count_nonzero(solid & (depth == 0))), 0.0)
         )

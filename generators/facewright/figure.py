@@ -138,7 +138,7 @@ def build_figure(sample: Sample) -> Figure:
         WORLD_FROM_HEAD @ turn,
         _turned(np.zeros((1, 3)), turn)[0],
         _turned(target[None], turn)[0],
-        _glasses(sample, resting, mesh, head, turn, camera),
+        _glasses(sample, resting, head, turn, camera),
     )
 
 
@@ -246,14 +246,12 @@ CAMERA_CLEAR_MM = 10.0
 """Least distance of the pinhole before the glasses."""
 
 
-def _glasses(
-    sample: Sample, resting: Body, mesh: Topology, head: Array, turn: Array, camera: CameraTruth
-) -> glasses.Pair | None:
+def _glasses(sample: Sample, resting: Body, head: Array, turn: Array, camera: CameraTruth) -> glasses.Pair | None:
     """Return the glasses in world mm, None if none are worn; UserError where the camera is within them."""
     spec = sample.subject.wear.glasses
     if spec.kind == "none":
         return None
-    names = head_basis().part_names
+    names, mesh = head_basis().part_names, topology()  # its vertices are the first of every finer mesh
     front = mesh.rest[mesh.faces[:, 0], 2] > -100
     skin = np.isin(mesh.part, [names.index(part) for part in ("skin", "nose", "right_margin", "left_margin")]) & front
     corneas = np.array([resting.centres[side] + [0, 0, resting.globes[side].apex_z] for side in SIDES])

@@ -188,7 +188,7 @@ def relief(quads: Array, axis: int, sign: float = 1.0) -> Callable[[Array], Arra
 
     A height map in 1 mm cells, each with its neighbours' highest; far below where there is no skin.
     """
-    s, t = (w.ravel() for w in np.meshgrid(np.linspace(0, 1, 5), np.linspace(0, 1, 5)))
+    s, t = (w.ravel() for w in np.meshgrid(np.linspace(0, 1, 4), np.linspace(0, 1, 4)))
     corners = np.stack([(1 - s) * (1 - t), s * (1 - t), s * t, (1 - s) * t])
     points = np.einsum("kw,fkc->fwc", corners, quads).reshape(-1, 3)
     points = points[sign * points[:, axis] > 0] if axis == 0 else points
