@@ -72,8 +72,8 @@ def markdown(result: dict) -> str:
     lines = [
         "# Samples per eye",
         "",
-        f"Pictures {result['width']} px wide against a reference of {16 * DEFAULT} samples, both denoised: RMSE of sRGB "
-        "values, mean and worst over frames; seconds of sampling and of the whole frame.",
+        f"Pictures {result['width']} px wide against a reference of {16 * DEFAULT} samples, both denoised: RMSE of "
+        "sRGB values, mean and worst over frames; seconds of sampling and of the whole frame.",
         "",
         "| recipe | samples | RMSE mean | RMSE worst | sampling s | whole frame s | whole / sampling |",
         "|---|---|---|---|---|---|---|",

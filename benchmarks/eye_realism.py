@@ -143,7 +143,7 @@ def markdown(result: dict) -> str:
         "# Eyes: how real, and how much of the real they cover",
         "",
         f"{result['real']} real crops at {result['size'][0]} x {result['size'][1]} px, none of which the fitted "
-        "sensors saw. C2ST: balanced accuracy ± standard error; 0.5 is chance. Coverage / density: k = 5, equal numbers.",
+        "sensors saw. C2ST: balanced accuracy ± standard error; 0.5 is chance. Coverage / density: k = 5, equal N.",
         "",
         "| set | n | C2ST features | C2ST CNN | coverage of looks | coverage of layouts | SWD fine/mid/coarse | PSD |",
         "|---|---|---|---|---|---|---|---|",

@@ -13,7 +13,7 @@ TINY = {
     "eye_nir": ["image.width=80", "image.height=128"],
     "face": ["image.width=112", "image.height=112"],
 }
-FAST = ["image.samples=1", "image.denoise=false"]
+FAST = ["image.samples=1", "image.denoise=false", "subject.wear.glasses.kind=none"]  # test_glasses.py has the wearers
 
 
 @pytest.fixture(scope="session")

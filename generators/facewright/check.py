@@ -5,21 +5,25 @@ Every check has a value, a limit and a unit in its name; a frame with one failed
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 
 from facewright.eye.anatomy import globe
+from facewright.geometry.camera import project
+from facewright.geometry.polygon import inside_polygon, pixel_centres
 from facewright.geometry.reflection import glint_points
+from facewright.geometry.refraction import apparent_direction
 from facewright.render import LAYERS, Check, Frame
 from facewright.schema import SIDES, Label, side_label
 from facewright.truth import Array, Ellipse, EyeTruth
 from facewright.world.leds import LED_RADIUS_MM
 
 PUPIL_CENTRE_PX, LIMBUS_CENTRE_PX = 0.5, 0.75
-"""Largest distance of a rendered outline's centre from its analytic ellipse's."""
+"""Largest distance of a rendered disc's centre from that of its analytic outline."""
 OUTLINE_PX = 1.0
-"""Largest width, averaged round the outline, of the band by which a rendered disc and its ellipse may differ."""
+"""Largest width, averaged round the outline, of the band by which a rendered disc and its outline may differ."""
 GLINT_CENTRE_PX = 0.5
 """Largest distance of a rendered glint's centre from its LED's mirror point on the cornea."""
 SMALLEST_GLINT_PX = 4
@@ -28,9 +32,13 @@ DEPTH_MM = 0.6
 """Largest median difference of the depth layer from visible landmarks' own depth."""
 SMALLEST_DISC_PX = 40
 """Discs with fewer pixels are too coarse for centres."""
+OFF_LENS_PERCENT = 3.0
+"""Largest share of a disc outside its ellipse behind glasses: where the lens ends, a part may be seen beside it."""
 MIN_COSINE = 0.70
-"""Smallest cosine between optical axis and line of sight at which outlines are ellipses: farther round, the corneal
-dome's silhouette rises over the limbus."""
+"""Smallest cosine between optical axis and line of sight at which outlines are ellipses."""
+LEAST_FACING = 0.02
+"""Least cosine between the cornea's normal at the limbus and the line of sight, all the way round: farther round, the
+corneal dome's silhouette rises over the limbus."""
 
 
 def check_frame(frame: Frame) -> list[Check]:
@@ -43,7 +51,7 @@ def check_frame(frame: Frame) -> list[Check]:
         for side in SIDES:
             checks += _outlines(frame, side)
         if "seg" in frame.layers:
-            checks.append(_visible_is_anatomical(frame))
+            checks += _seen_through_lenses(frame) if _worn(frame) else [_visible_is_anatomical(frame)]
     if "depth" in frame.layers:
         checks += _depth(frame)
     if "normal" in frame.layers:
@@ -98,35 +106,40 @@ def _known_ids(ids: Array, name: str) -> Check:
 
 
 def _outlines(frame: Frame, side: str) -> list[Check]:
-    """Compare the rendered pupil and iris discs, lids away, with their ellipses; only where wholly in view."""
+    """Compare the rendered pupil and iris discs, lids and glasses away, with their outlines; only where wholly seen."""
     eye = frame.truth.eyes.get(side)
-    if eye is None or -float(eye.optical_axis @ eye.centre_mm) / np.linalg.norm(eye.centre_mm) < MIN_COSINE:
+    other = frame.truth.eyes.get("left" if side == "right" else "right")
+    if eye is None or (other is not None and _overlap(eye, other)):
         return []
+    body, K = globe(frame.sample.subject.eye, side), frame.truth.camera.K
+    pinhole, limbus = -eye.centre_mm @ eye.rotation, body.limbus(64)
+    toward = (pinhole - limbus) / np.linalg.norm(pinhole - limbus, axis=1, keepdims=True)
+    if np.sum(toward * body.anterior.normal(limbus), axis=1).min() < LEAST_FACING:
+        return []
+    appears = apparent_direction(pinhole, body.pupil_margin(64), body.surfaces)
     height, width = frame.seg_anatomical.shape
+    centres = pixel_centres(height, width)
     ids = frame.seg_anatomical
     pupil = ids == side_label(side, "pupil")
-    disc = pupil | (ids == side_label(side, "iris"))
     checks = []
-    for name, mask, ellipse, limit in (
-        ("pupil", pupil, eye.pupil, PUPIL_CENTRE_PX),
-        ("iris", disc, eye.limbus, LIMBUS_CENTRE_PX),
+    for name, mask, outline, limit in (
+        ("pupil", pupil, project(appears @ eye.rotation.T, K), PUPIL_CENTRE_PX),
+        (
+            "iris",
+            pupil | (ids == side_label(side, "iris")),
+            project(limbus @ eye.rotation.T + eye.centre_mm, K),
+            LIMBUS_CENTRE_PX,
+        ),
     ):
-        edge = ellipse.points(64)
-        inside = (edge.min() > 1) and (edge[:, 0].max() < width - 1) and (edge[:, 1].max() < height - 1)
-        other = frame.truth.eyes.get("left" if side == "right" else "right")
-        hidden = other is not None and _overlap(eye, other)
-        if not inside or hidden or math.pi * ellipse.a * ellipse.b < SMALLEST_DISC_PX:
+        inside = outline.min() > 1 and (outline.max(axis=0) < np.array([width, height]) - 1).all()
+        wanted = inside_polygon(centres, outline) if inside else np.zeros_like(mask)
+        if np.count_nonzero(wanted) < SMALLEST_DISC_PX:
             continue
-        row, column = np.nonzero(mask)
-        centre = np.array([column.mean() + 0.5, row.mean() + 0.5]) if len(row) else np.full(2, np.inf)
-        off = float(np.linalg.norm(centre - ellipse.centre))
-        differing = np.count_nonzero(mask ^ ellipse_mask(ellipse, width, height))
-        around = math.pi * (
-            3 * (ellipse.a + ellipse.b) - math.sqrt((3 * ellipse.a + ellipse.b) * (ellipse.a + 3 * ellipse.b))
-        )
+        off = centres[mask].mean(axis=0) - centres[wanted].mean(axis=0) if mask.any() else np.full(2, np.inf)
+        around = np.linalg.norm(outline - np.roll(outline, 1, axis=0), axis=1).sum()
         checks += [
-            Check(f"{side} {name} centre off its ellipse (px)", off, limit),
-            Check(f"{side} {name} outline off its ellipse (px)", differing / around, OUTLINE_PX),
+            Check(f"{side} {name} centre off its outline (px)", float(np.linalg.norm(off)), limit),
+            Check(f"{side} {name} outline off (px)", float(np.count_nonzero(mask ^ wanted) / around), OUTLINE_PX),
         ]
     return checks
 
@@ -189,6 +202,29 @@ def _overlap(eye: EyeTruth, other: EyeTruth) -> bool:
     return float(np.linalg.norm(a - b)) < 15 / eye.centre_mm[2] + 15 / other.centre_mm[2]
 
 
+def _worn(frame: Frame) -> bool:
+    return any(len(eye.lens_2d) for eye in frame.truth.eyes.values())
+
+
+def _seen_through_lenses(frame: Frame) -> list[Check]:
+    """Behind glasses, visible pupil and iris pixels must lie inside the ellipses of what the lenses show."""
+    height, width = frame.seg.shape
+    checks = []
+    for side, eye in frame.truth.eyes.items():
+        if -float(eye.optical_axis @ eye.centre_mm) / np.linalg.norm(eye.centre_mm) < MIN_COSINE:
+            continue
+        pupil = frame.seg == side_label(side, "pupil")
+        for name, mask, ellipse in (
+            ("pupil", pupil, eye.pupil),
+            ("iris", pupil | (frame.seg == side_label(side, "iris")), eye.limbus),
+        ):
+            grown = dataclasses.replace(ellipse, a=ellipse.a + OUTLINE_PX, b=ellipse.b + OUTLINE_PX)
+            outside = np.count_nonzero(mask & ~ellipse_mask(grown, width, height))
+            share = 100.0 * outside / max(SMALLEST_DISC_PX, np.count_nonzero(mask))
+            checks.append(Check(f"{side} {name} pixels off what the lens shows (%)", share, OFF_LENS_PERCENT))
+    return checks
+
+
 def _visible_is_anatomical(frame: Frame) -> Check:
     """A visible iris or pupil pixel must carry the same id in the anatomical map."""
     parts = [int(side_label(side, part)) for side in SIDES for part in ("iris", "pupil")]
@@ -205,6 +241,7 @@ def _depth(frame: Frame) -> list[Check]:
     depth, truth = frame.depth, frame.truth
     bad = float(np.count_nonzero(~np.isfinite(depth) | (depth < 0)))
     checks = [Check("depth not finite or negative (count)", bad, 0.0)]
+    height, width = depth.shape
     if "seg" in frame.layers:
         solid = ~np.isin(
             frame.seg,
@@ -216,15 +253,19 @@ def _depth(frame: Frame) -> list[Check]:
                 int(Label.BEARD),
             ],
         )
+        for eye in truth.eyes.values():  # a lens shows what lies elsewhere, and depth knows no lenses
+            if len(eye.lens_2d):
+                solid = solid & ~inside_polygon(pixel_centres(height, width), eye.lens_2d)
         checks.append(
             Check("labelled pixels without depth (count)", float(np.count_nonzero(solid & (depth == 0))), 0.0)
         )
     # fleshy landmarks on a slope against the view change depth within a pixel; the bridge and lips do not
     chosen = np.array([28, 29, 30, 33, 51, 57])
-    inside = ((truth.landmarks_2d >= 0) & (truth.landmarks_2d < depth.shape[::-1])).all(axis=1)
+    straight = truth.camera.project(truth.landmarks_3d_mm)
+    inside = ((straight >= 0) & (straight < depth.shape[::-1])).all(axis=1)
     chosen = chosen[truth.landmarks_visible[chosen] & inside[chosen]]
     if len(chosen):
-        column, row = np.floor(truth.landmarks_2d[chosen]).astype(int).T
+        column, row = np.floor(straight[chosen]).astype(int).T
         error = np.abs(depth[row, column] - truth.landmarks_3d_mm[chosen, 2])
         pixel_mm = float(truth.landmarks_3d_mm[chosen, 2].mean() / truth.camera.K[0, 0])
         checks.append(

@@ -12,8 +12,10 @@ from functools import lru_cache
 import numpy as np
 
 from facewright import rng
+from facewright.errors import UserError
 from facewright.eye import adnexa, anatomy, folds, lids
 from facewright.eye.anatomy import Globe
+from facewright.face import glasses
 from facewright.face import hair as hair_module
 from facewright.face.basis import head_basis
 from facewright.face.cloth import shirt
@@ -78,6 +80,7 @@ class Figure:
     head_origin: Array
     gaze_target: Array
     leds: Array
+    glasses: glasses.Pair | None
 
 
 @dataclass(frozen=True)
@@ -140,17 +143,22 @@ def build_figure(sample: Sample) -> Figure:
         middle,
         _turned(target[None], turn)[0],
         led_positions(sample.light, camera, aimed.centre if aimed else middle, axes),
+        _glasses(sample, resting, head, turn, camera),
     )
 
 
 def surfaces(figure: Figure) -> list[Mesh]:
-    """Return skin, mouth, conjunctiva, caruncles, menisci and shirt in world mm; the eyes' own meshes are in `eyes`."""
+    """Return skin, mouth, conjunctiva, caruncles, menisci, shirt and the frame of glasses in world mm.
+
+    The eyes' own meshes are in `eyes`, those of lenses in `glasses.lenses`.
+    """
     sample, near = figure.sample, near_side(figure.sample)
     mesh, shade = topology(near), masks(near)
     parts = _head_meshes(sample, mesh, shade, figure.head)
     parts += [part for eye in figure.eyes.values() for part in eye.adnexa]
     parts.append(shirt(sample.subject.wear, figure.basis_vertices, shade.head[: len(figure.basis_vertices)]))
-    return [_posed(part, figure.turn) for part in parts]
+    worn = figure.glasses.frame if figure.glasses else []
+    return [*(_posed(part, figure.turn) for part in parts), *worn]
 
 
 def strands(figure: Figure) -> list[Strands]:
@@ -239,6 +247,32 @@ def _expressed(sample: Sample, resting: Body, rotations: dict[str, Array]) -> Ar
         shut = min(1.0, max(0.0, sample.expression.blink + sign * sample.expression.wink))
         vertices += lids.blink_weight(vertices, closing, basis, side, shut) * closing
     return vertices
+
+
+CAMERA_CLEAR_MM = 10.0
+"""Least distance of the pinhole before the glasses."""
+
+
+def _glasses(sample: Sample, resting: Body, head: Array, turn: Array, camera: CameraTruth) -> glasses.Pair | None:
+    """Return the glasses in world mm, None if none are worn; UserError where the camera is within them."""
+    spec = sample.subject.wear.glasses
+    if spec.kind == "none":
+        return None
+    names, mesh = head_basis().part_names, topology()  # its vertices are the first of every finer mesh
+    front = mesh.rest[mesh.faces[:, 0], 2] > -100
+    skin = np.isin(mesh.part, [names.index(part) for part in ("skin", "nose", "right_margin", "left_margin")]) & front
+    corneas = np.array([resting.centres[side] + [0, 0, resting.globes[side].apex_z] for side in SIDES])
+    roots = [np.intersect1d(mesh.vertices_of(f"{side}_ear"), mesh.vertices_of("skin")) for side in SIDES]
+    ears = np.array([head[root[np.argmax(head[root, 1])]] for root in roots])
+    pair = glasses.fit(spec, head[mesh.faces[skin]], corneas, ears)
+    pair = pair.moved(WORLD_FROM_HEAD @ turn, lambda points: _turned(points, turn))
+    pinhole = -camera.rotation.T @ camera.translation_mm
+    if any(((pinhole - lens.origin) @ lens.rotation)[2] < CAMERA_CLEAR_MM for lens in pair.lenses.values()):
+        raise UserError(
+            f"frame {sample.index}: the camera stands within {CAMERA_CLEAR_MM:g} mm of the glasses or behind them; set "
+            "subject.wear.glasses.kind to none, or camera.distance_mm higher"
+        )
+    return pair
 
 
 @lru_cache(maxsize=8)

@@ -12,11 +12,11 @@ from facewright.figure import Figure, PosedEye, build_figure
 from facewright.geometry.camera import project
 from facewright.geometry.ellipse import fit_ellipse
 from facewright.geometry.reflection import glint_points
-from facewright.geometry.refraction import apparent_direction
+from facewright.geometry.refraction import Posed, Surfaces, apparent_direction
 from facewright.geometry.rotations import head_angles
 from facewright.sample import Sample
 from facewright.schema import COVERAGE_THRESHOLD, LIMBUS_POINTS, SIDES, Label, side_label
-from facewright.truth import Array, CameraTruth, EyeTruth, HeadPose, Truth
+from facewright.truth import Array, CameraTruth, Ellipse, EyeTruth, HeadPose, Truth
 
 GLINT_REACH = 2
 """A glint is visible when the glint layer shows its id at most this many pixels beside its own."""
@@ -40,7 +40,7 @@ def truth(figure: Figure) -> Truth:
         _head_pose(head_to_camera, _to_camera(figure.head_origin[None], camera)[0]),
         _to_camera(figure.gaze_target[None], camera)[0],
         {side: _eye(eye, figure) for side, eye in figure.eyes.items()},
-        project(landmarks, camera.K),
+        seen_pixels(figure, figure.landmarks),
         landmarks,
         np.ones(len(landmarks), bool),
         _box(face),
@@ -50,9 +50,12 @@ def truth(figure: Figure) -> Truth:
 
 
 def with_visibility(known: Truth, depth: Array) -> Truth:
-    """Return the Truth with `landmarks_visible` read off the depth layer (H, W) mm (its 3 x 3 farthest surface)."""
+    """Return the Truth with `landmarks_visible` read off the depth layer (H, W) mm (its 3 x 3 farthest surface).
+
+    Depth knows no lenses, so each landmark is looked up where it would appear without them.
+    """
     height, width = depth.shape
-    column, row = np.floor(known.landmarks_2d).astype(int).T
+    column, row = np.floor(project(known.landmarks_3d_mm, known.camera.K)).astype(int).T
     inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
     seen = np.zeros(len(column))
     for dr in (-1, 0, 1):
@@ -98,11 +101,36 @@ def with_strands(seg: Array, coverage: Array, known: Truth) -> Array:
     return drawn
 
 
-def apparent_pixels(eye: PosedEye, camera: CameraTruth, points: Array) -> Array:
-    """Return (N, 2) px where `points` (N, 3) eye-axes mm behind the cornea appear to `camera`; NaN if they cannot."""
-    pinhole = (-camera.rotation.T @ camera.translation_mm - eye.centre) @ eye.rotation
-    rays = apparent_direction(pinhole, points, (eye.globe.anterior, eye.globe.posterior))
-    return project(rays @ (camera.rotation @ eye.rotation).T, camera.K)
+def apparent_pixels(camera: CameraTruth, points: Array, surfaces: Surfaces) -> Array:
+    """Return (N, 2) px where world `points` (N, 3) behind `surfaces` appear to `camera`; NaN if they cannot."""
+    if not surfaces:
+        return project(_to_camera(points, camera), camera.K)
+    return project(apparent_direction(_pinhole(camera), points, surfaces) @ camera.rotation.T, camera.K)
+
+
+def seen_pixels(figure: Figure, points: Array) -> Array:
+    """Return (N, 2) px where world `points` (N, 3) appear: each through a lens if its light takes that way."""
+    seen = apparent_pixels(figure.camera, points, ())
+    pinhole = _pinhole(figure.camera)
+    for lens in figure.glasses.lenses.values() if figure.glasses else ():
+        rays = apparent_direction(pinhole, points, lens.surfaces)
+        through = lens.shows(pinhole, rays, points)
+        seen[through] = project(rays[through] @ figure.camera.rotation.T, figure.camera.K)
+    return seen
+
+
+def _lens_before(figure: Figure, point: Array) -> Surfaces:
+    """Return the surfaces of the lens through which world `point` (3,) is seen, () if it is seen directly."""
+    pinhole = _pinhole(figure.camera)
+    for lens in figure.glasses.lenses.values() if figure.glasses else ():
+        ray = apparent_direction(pinhole, point[None], lens.surfaces)
+        if lens.shows(pinhole, ray, point[None])[0]:
+            return lens.surfaces
+    return ()
+
+
+def _pinhole(camera: CameraTruth) -> Array:
+    return -camera.rotation.T @ camera.translation_mm
 
 
 def pupil_brightness(figure: Figure, side: str) -> float:
@@ -121,20 +149,27 @@ def _eye(eye: PosedEye, figure: Figure) -> EyeTruth:
     optical, visual = to_camera[:, 2], to_camera @ globe.visual_axis
     to_head = figure.head_rotation.T @ camera.rotation.T
 
-    def plain(points: Array) -> Array:
-        return project(points @ to_camera.T + centre, camera.K)
+    def world(points: Array) -> Array:
+        return points @ eye.rotation.T + eye.centre
 
-    margin = globe.pupil_margin(48)
-    appears = apparent_pixels(eye, camera, margin)
-    pupil_true = fit_ellipse(plain(margin))
-    good = np.isfinite(appears).all(axis=1)
-    limbus = fit_ellipse(plain(globe.limbus(64)))
-    upper, lower = _to_camera(eye.lid_upper, camera), _to_camera(eye.lid_lower, camera)
-    upper_2d, lower_2d = project(upper, camera.K), project(lower, camera.K)
-    pinhole = (-camera.rotation.T @ camera.translation_mm - eye.centre) @ eye.rotation
+    margin, ring = world(globe.pupil_margin(48)), world(globe.limbus(64))
+    cornea = tuple(Posed(surface, eye.rotation, eye.centre) for surface in (globe.anterior, globe.posterior))
+    lens = _lens_before(figure, world(globe.pupil_centre[None])[0])
+
+    def outline(points: Array, surfaces: Surfaces, instead: Ellipse | None) -> Ellipse:
+        found = apparent_pixels(camera, points, surfaces)
+        return instead if instead and not np.isfinite(found).all() else fit_ellipse(found)
+
+    pupil_true = outline(margin, (), None)
+    pupil_bare, limbus_bare = outline(margin, cornea, pupil_true), outline(ring, (), None)
+    upper_2d, lower_2d = seen_pixels(figure, eye.lid_upper), seen_pixels(figure, eye.lid_lower)
     leds = (figure.leds - eye.centre) @ eye.rotation
-    mirrors = glint_points(globe.anterior, pinhole, leds, globe.limbus_r) @ to_camera.T + centre
+    mirrors = glint_points(globe.anterior, (_pinhole(camera) - eye.centre) @ eye.rotation, leds, globe.limbus_r)
+    mirrors = mirrors @ to_camera.T + centre
+    if figure.glasses:  # light would pass the lens twice
+        mirrors = np.full_like(mirrors, np.nan)
     sample_eye = figure.sample.subject.eye
+    worn = figure.glasses.lenses[globe.side].rim() if figure.glasses else np.zeros((0, 3))
     return EyeTruth(
         globe.side,
         centre,
@@ -149,21 +184,24 @@ def _eye(eye: PosedEye, figure: Figure) -> EyeTruth:
         sample_eye.kappa_superior_deg,
         2 * globe.pupil_axes[0],
         2 * globe.limbus_r,
-        fit_ellipse(appears) if good.all() else pupil_true,
+        outline(margin, (*lens, *cornea), pupil_bare),
         pupil_true,
-        limbus,
-        plain(globe.limbus(LIMBUS_POINTS)),
-        upper,
-        lower,
+        outline(ring, lens, limbus_bare),
+        seen_pixels(figure, world(globe.limbus(LIMBUS_POINTS))),
+        _to_camera(eye.lid_upper, camera),
+        _to_camera(eye.lid_lower, camera),
         upper_2d,
         lower_2d,
-        project(_to_camera(eye.caruncle, camera), camera.K),
+        seen_pixels(figure, eye.caruncle),
         eye.openness,
         eye.clearance_mm,
         _box(np.concatenate([upper_2d, lower_2d])),
-        project(mirrors, camera.K),
-        mirrors,
-        np.isfinite(mirrors).all(axis=1),
+        glints_2d=project(mirrors, camera.K),
+        glints_3d_mm=mirrors,
+        glints_visible=np.isfinite(mirrors).all(axis=1),
+        pupil_bare=pupil_bare,
+        limbus_bare=limbus_bare,
+        lens_2d=apparent_pixels(camera, worn, ()),
     )
 
 

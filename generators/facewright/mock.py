@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from facewright.geometry.polygon import inside_polygon, pixel_centres
 from facewright.labels import truth_of, with_glints
 from facewright.recipe import OUTPUTS
 from facewright.render import Frame
@@ -60,9 +61,9 @@ def paint(truth: Truth) -> dict[str, np.ndarray]:
     normal[seg == Label.SKIN] = (0, 0, -1)
     for eye in truth.eyes.values():
         globe_depth, globe_normal = _globe(centres, camera, eye)
-        ids = _eye_ids(centres, eye)
         hit = globe_depth > 0
-        anatomical[hit] = ids[hit]
+        anatomical[hit] = _eye_ids(centres, eye.side, eye.limbus_bare, eye.pupil_bare)[hit]
+        ids = _eye_ids(centres, eye.side, eye.limbus, eye.pupil)
         open_ = hit & inside_polygon(centres, np.concatenate([eye.lid_upper_2d, eye.lid_lower_2d[::-1]]))
         seg[open_], depth[open_], normal[open_] = ids[open_], globe_depth[open_], globe_normal[open_]
         for k, place in enumerate(eye.glints_2d):
@@ -79,21 +80,6 @@ def paint(truth: Truth) -> dict[str, np.ndarray]:
         "normal": normal,
         "glint": glint,
     }
-
-
-def pixel_centres(height: int, width: int) -> np.ndarray:
-    """Return (H, W, 2) the image coordinates of the pixel centres."""
-    return np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
-
-
-def inside_polygon(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Return (...) bool: which points (..., 2) lie inside the polygon (N, 2), by the even-odd rule."""
-    inside = np.zeros(points.shape[:-1], bool)
-    x, y = points[..., 0], points[..., 1]
-    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        if y0 != y1:
-            inside ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
-    return inside
 
 
 def inside_ellipse(points: np.ndarray, ellipse: Ellipse) -> np.ndarray:
@@ -128,10 +114,10 @@ def _globe(points: np.ndarray, camera: CameraTruth, eye: EyeTruth) -> tuple[np.n
     return depth.astype(np.float32), ((hit - eye.centre_mm) / _GLOBE_MM).astype(np.float32)
 
 
-def _eye_ids(points: np.ndarray, eye: EyeTruth) -> np.ndarray:
-    ids = np.full(points.shape[:-1], side_label(eye.side, "sclera"), np.uint8)
-    ids[inside_ellipse(points, eye.limbus)] = side_label(eye.side, "iris")
-    ids[inside_ellipse(points, eye.pupil)] = side_label(eye.side, "pupil")
+def _eye_ids(points: np.ndarray, side: str, limbus: Ellipse, pupil: Ellipse) -> np.ndarray:
+    ids = np.full(points.shape[:-1], side_label(side, "sclera"), np.uint8)
+    ids[inside_ellipse(points, limbus)] = side_label(side, "iris")
+    ids[inside_ellipse(points, pupil)] = side_label(side, "pupil")
     return ids
 
 

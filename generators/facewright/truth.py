@@ -69,6 +69,9 @@ class EyeTruth:
     `rotation` (3, 3) maps eye axes to camera axes. `pupil` is the apparent outline, refracted by cornea and aqueous;
     `pupil_true` the plain projection of the tissue. `limbus` is the projected limbal circle: it lies on the eye's
     surface, so it appears where it is (beyond about 48 deg of view the corneal dome's silhouette rises over it).
+    What lies behind a lens of glasses appears through it: `pupil`, `limbus` and all `_2d` points; `pupil_bare` and
+    `limbus_bare` are as if no glasses were worn, `lens_2d` (N, 2) is the outline of the lens before this eye, empty
+    without glasses.
     `limbus_2d` (32, 2) is the visible limbus ring, `lid_upper` and `lid_lower` (N, 3) the inner lid margins from the
     medial to the lateral canthus with their projections `lid_upper_2d`, `lid_lower_2d` (N, 2), `caruncle_2d` (7, 2).
     `openness` is the palpebral aperture over the iris diameter; `clearance_mm` the least distance of lid to globe.
@@ -101,11 +104,15 @@ class EyeTruth:
     openness: float
     clearance_mm: float
     box: Array
+    pupil_bare: Ellipse
+    limbus_bare: Ellipse
+    lens_2d: Array
     glints_2d: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 2)))
     glints_3d_mm: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 3)))
     glints_visible: Array = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "lens_2d", np.asarray(self.lens_2d, float).reshape(-1, 2))
         object.__setattr__(self, "glints_2d", np.asarray(self.glints_2d, float).reshape(-1, 2))
         object.__setattr__(self, "glints_3d_mm", np.asarray(self.glints_3d_mm, float).reshape(-1, 3))
         object.__setattr__(self, "glints_visible", np.asarray(self.glints_visible, bool))
@@ -115,7 +122,8 @@ class EyeTruth:
 class Truth:
     """All analytic labels of a frame.
 
-    `landmarks_2d` (68, 2) px and `landmarks_3d_mm` (68, 3) camera mm are iBUG-68; `landmarks_visible` (68,) bool is
+    `landmarks_2d` (68, 2) px, seen through glasses where they are worn, and `landmarks_3d_mm` (68, 3) camera mm are
+    iBUG-68; `landmarks_visible` (68,) bool is
     filled after rendering from the depth layer. `gaze_target_mm` (3,) is the fixated point. Boxes are [x0, y0, x1,
     y1] px and may leave the image. `eyes` holds both sides, also where one lies outside the image; `target` says what
     the camera aims at: "right_eye", "left_eye" or "face". `leds_mm` (N, 3) are the infrared LEDs in camera mm.

@@ -59,6 +59,11 @@ class Globe:
         return -1.0 if self.side == "left" else 1.0
 
     @property
+    def surfaces(self) -> tuple[Conicoid, Conicoid]:
+        """Return the corneal surfaces in the order in which light from outside meets them."""
+        return self.anterior, self.posterior
+
+    @property
     def cornea_centre(self) -> Array:
         """Return the centre of curvature (3,) of the corneal apex."""
         return np.array([0, 0, self.apex_z - self.anterior.radius])

@@ -63,7 +63,7 @@ def lid_chart(basis: HeadBasis, side: str, steps: list[Subdivision], rest: Array
 
 
 def _fan(loop: Array, points: Array) -> Array:
-    """Return the way round (n,) in [0, 1) of `points` (n, 3) outside the lash line `loop` (28, 3), both of the template.
+    """Return the way round (n,) in [0, 1) of template `points` (n, 3) outside the lash line `loop` (28, 3).
 
     Confocal coordinates of the canthi: their hyperbolas leave the lids at right angles and fan out at the corners, as
     crow's feet do. On the loop itself the way round is that of its columns.

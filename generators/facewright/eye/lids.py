@@ -130,7 +130,7 @@ def fit(vertices: Array, lids: LidMap, eye: Globe, centre: Array, rotation: Arra
 
 
 def line_socket(vertices: Array, socket: Array, eye: Globe, centre: Array, rotation: Array) -> Array:
-    """Return `vertices` with the conjunctival sac `socket` (ids) drawn in to the globe, so that no lid lies behind it."""
+    """Return `vertices` with the conjunctival sac `socket` (ids) drawn in to the globe: no lid lies behind it."""
     excess, outward = _gap(vertices[socket], eye, centre, rotation)
     moved = vertices.copy()
     moved[socket] += outward * np.minimum(excess + 0.25, 0)[:, None]

@@ -1,7 +1,8 @@
-"""Snell's law through surfaces of revolution about +z: where a point inside the eye appears to a camera outside."""
+"""Snell's law through surfaces of revolution: where a point behind lens or cornea appears to a camera in front."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,19 +56,44 @@ class Conicoid:
         return eta * directions + inner[:, None] * normals
 
 
-def trace(origins: Array, directions: Array, surfaces: tuple[Conicoid, ...]) -> tuple[Array, Array]:
-    """Return points on the last surface and directions below it, for unit rays from in front of the eye."""
+@dataclass(frozen=True)
+class Posed:
+    """A surface elsewhere: outer = rotation (3, 3) @ own + origin (3,). It meets and bends rays in outer axes."""
+
+    surface: Conicoid
+    rotation: Array
+    origin: Array
+
+    def normal(self, points: Array) -> Array:
+        """Return the unit normals (N, 3) at surface points (N, 3)."""
+        return self.surface.normal((points - self.origin) @ self.rotation) @ self.rotation.T
+
+    def meet(self, origins: Array, directions: Array) -> Array:
+        """Return the first meeting points (N, 3) of rays from in front; NaN where a ray misses."""
+        met = self.surface.meet((origins - self.origin) @ self.rotation, directions @ self.rotation)
+        return met @ self.rotation.T + self.origin
+
+    def bend(self, directions: Array, normals: Array) -> Array:
+        """Return unit directions (N, 3) after refraction; NaN at total internal reflection."""
+        return self.surface.bend(directions, normals)
+
+
+Surfaces = Sequence[Conicoid | Posed]
+
+
+def trace(origins: Array, directions: Array, surfaces: Surfaces) -> tuple[Array, Array]:
+    """Return points on the last surface and directions below it, for unit rays from in front of the first."""
     for surface in surfaces:
         origins = surface.meet(origins, directions)
         directions = surface.bend(directions, surface.normal(origins))
     return origins, directions
 
 
-def apparent_direction(eye: Array, points: Array, surfaces: tuple[Conicoid, ...], steps: int = 20) -> Array:
-    """Return unit directions (N, 3) from the pinhole `eye` (3,) along which `points` (N, 3) behind the cornea appear.
+def apparent_direction(eye: Array, points: Array, surfaces: Surfaces, steps: int = 20) -> Array:
+    """Return unit directions (N, 3) from the pinhole `eye` (3,) along which `points` (N, 3) behind `surfaces` appear.
 
-    Newton's method on the two direction parameters, so that the refracted ray meets each point's plane z = const in
-    the point. Everything in eye axes, mm. NaN where no such ray exists.
+    Newton's method on the two direction parameters, so that the refracted ray passes each point where it meets the
+    plane through the point across the line of sight. All in the surfaces' axes, mm. NaN where no such ray exists.
     """
     points = np.asarray(points, float)
     straight = points - eye
@@ -78,12 +104,15 @@ def apparent_direction(eye: Array, points: Array, surfaces: tuple[Conicoid, ...]
     v = np.cross(axis, u)
     origin = np.broadcast_to(eye, points.shape)
 
+    def ray(parameters: Array) -> Array:
+        found = axis + parameters[:, :1] * u + parameters[:, 1:] * v
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
     def miss(parameters: Array) -> Array:
-        ray = axis + parameters[:, :1] * u + parameters[:, 1:] * v
-        ray = ray / np.linalg.norm(ray, axis=1, keepdims=True)
-        start, below = trace(origin, ray, surfaces)
-        t = (points[:, 2] - start[:, 2]) / below[:, 2]
-        return (start + t[:, None] * below - points)[:, :2]
+        start, below = trace(origin, ray(parameters), surfaces)
+        t = np.sum((points - start) * axis, axis=1) / np.sum(below * axis, axis=1)
+        off = start + t[:, None] * below - points
+        return np.stack([np.sum(off * u, axis=1), np.sum(off * v, axis=1)], axis=1)
 
     state = np.zeros((len(points), 2))
     step = 1e-5 / distance[:, 0]
@@ -102,5 +131,5 @@ def apparent_direction(eye: Array, points: Array, surfaces: tuple[Conicoid, ...]
         state = state - change
         if np.nanmax(np.abs(change) * distance, initial=0) < 1e-10:
             break
-    ray = axis + state[:, :1] * u + state[:, 1:] * v
-    return ray / np.linalg.norm(ray, axis=1, keepdims=True)
+    lost = ~(np.abs(miss(state)).max(axis=1) < 1e-5)
+    return np.where(lost[:, None], np.nan, ray(state))

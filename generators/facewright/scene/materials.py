@@ -11,6 +11,7 @@ import numpy as np
 
 from facewright.eye.parameters import AQUEOUS_INDEX, CORNEA_INDEX
 from facewright.eye.periorbita import DEPTHS_MM
+from facewright.face.parameters import METAL_COLOURS
 from facewright.face.skin import GREY_HAIR, RELIEF_TILE_MM, hair_colour
 from facewright.sample import Sample
 from facewright.scene.compat import socket
@@ -235,6 +236,87 @@ def cloth(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     return principled(g, base, roughness=0.9, normal=g.bump(weave, 0.0004), specular=0.15)
 
 
+FRAME_COLOURS = {
+    "black": (0.012, 0.012, 0.013),
+    "gunmetal": (0.16, 0.165, 0.18),
+    "silver": (0.62, 0.62, 0.61),
+    "gold": (0.72, 0.48, 0.22),
+    "grey": (0.09, 0.09, 0.095),
+    "navy": (0.01, 0.018, 0.06),
+    "red": (0.16, 0.012, 0.014),
+    "brown": (0.022, 0.008, 0.004),
+}
+COATING_COLOURS = {"green": (0.45, 1.0, 0.5), "blue": (0.4, 0.5, 1.0), "none": (1.0, 1.0, 1.0)}
+COATING_NIR = 0.06
+"""Reflectance of a coated surface at 850 nm: coatings are made for visible light and reflect more there; reasoned."""
+
+
+def glasses_metal(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Polished or lacquered wire."""
+    colour = sample.subject.wear.glasses.colour
+    node = g.node("ShaderNodeBsdfPrincipled")
+    g.feed(node.inputs["Base Color"], FRAME_COLOURS[colour if colour in METAL_COLOURS else "gunmetal"])
+    node.inputs["Metallic"].default_value = 0.0 if colour == "black" else 1.0
+    node.inputs["Roughness"].default_value = 0.28
+    return node.outputs[0]
+
+
+def glasses_plastic(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Polished acetate; tortoise is brown with amber clouds."""
+    spec = sample.subject.wear.glasses
+    base: Any = FRAME_COLOURS[spec.colour]
+    if spec.material == "tortoise":
+        clouds = g.noise(g.attribute("rest").outputs["Vector"], 0.16, 2, roughness=0.7)
+        base = g.mix(g.ramp(clouds, 0.48, 0.66), base, (0.22, 0.075, 0.016))
+    if sample.image.spectrum == "nir":
+        base = (0.25, 0.25, 0.25)
+    return principled(g, base, roughness=0.18, specular=0.5)
+
+
+def glasses_pad(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Silicone nose pads: milky and half clear."""
+    clear = g.shader("ShaderNodeBsdfTransparent", Color=(1, 1, 1))
+    return g.blend(0.3, clear, principled(g, (0.75, 0.73, 0.7), roughness=0.25))
+
+
+def lens(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Front of a spectacle lens: refraction, and what its coating leaves of the reflection."""
+    return _lens(g, sample, sample.subject.wear.glasses.index)
+
+
+def lens_back(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Back of a spectacle lens, coated as the front."""
+    return _lens(g, sample, 1 / sample.subject.wear.glasses.index)
+
+
+def lens_edge(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """The ground edge: matt."""
+    return principled(g, (0.32, 0.34, 0.34), roughness=0.5)
+
+
+def _lens(g: Graph, sample: Sample, index: float) -> Socket:
+    """Reflect by Schlick's approximation from the coating's residue up; pass shadow and diffuse rays as a cornea."""
+    spec = sample.subject.wear.glasses
+    bare = ((spec.index - 1) / (spec.index + 1)) ** 2
+    coated = COATING_NIR if sample.image.spectrum == "nir" else spec.reflectance
+    least = bare if spec.coating == "none" else coated
+    tint = COATING_COLOURS[spec.coating] if sample.image.spectrum == "rgb" else (1.0, 1.0, 1.0)
+    sharp = 0.02 if sample.light.leds != "none" else 0.004
+    glossy = g.shader("ShaderNodeBsdfGlossy", Color=tint, Roughness=sharp)
+    refraction = g.shader("ShaderNodeBsdfRefraction", Color=(1, 1, 1), Roughness=0.0, IOR=index)
+    layer = g.node("ShaderNodeLayerWeight")
+    layer.inputs["Blend"].default_value = 0.5  # `Facing` is then 1 - cosine
+    rise = g.math("POWER", layer.outputs["Facing"], 5.0)
+    share = g.math("ADD", least, g.math("MULTIPLY", rise, 1 - least))
+    fresnel = g.node("ShaderNodeFresnel")
+    fresnel.inputs["IOR"].default_value = index
+    share = g.math("MAXIMUM", share, g.math("GREATER_THAN", fresnel.outputs[0], 0.9999))  # total reflection inside
+    path = g.node("ShaderNodeLightPath")
+    straight = g.math("MAXIMUM", path.outputs["Is Shadow Ray"], path.outputs["Is Diffuse Ray"])
+    clear = g.shader("ShaderNodeBsdfTransparent", Color=(1, 1, 1))
+    return g.blend(straight, g.blend(share, refraction, glossy), clear)
+
+
 def strands(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     """Hair fibres: two-lobe reflection approximated by the hair BSDFs' parent, Principled Hair (Chiang)."""
     hair = sample.subject.hair
@@ -280,6 +362,12 @@ MATERIALS: dict[str, Material] = {
         teeth,
         tongue,
         cloth,
+        glasses_metal,
+        glasses_plastic,
+        glasses_pad,
+        lens,
+        lens_back,
+        lens_edge,
         strands,
         lashes,
     )

@@ -1,8 +1,9 @@
 """The label scenes: the same objects, one sample, one override material; see DESIGN decision 3 in docs/architecture.md.
 
 labels      meshes without strands: class ids through the cornea, depth, normals
+worn        the same with the lenses of glasses, where they are worn: class ids through lens and cornea
 anatomical  the eyeballs alone
-coverage    everything, strands as emission: anti-aliased shares of lashes, brows and hair
+coverage    everything, strands as emission: anti-aliased shares of lashes, brows and hair, through lenses
 glint       the cornea a mirror, LEDs as spheres that emit their number, all else black
 shine       the same for the picture: wet surfaces mirror the LEDs' light, strands and skin hide it
 """
@@ -17,13 +18,15 @@ from facewright.eye.parameters import AQUEOUS_INDEX, CORNEA_INDEX
 from facewright.scene.compat import socket, use_nodes
 from facewright.scene.nodes import Graph
 from facewright.scene.upload import METRES
-from facewright.schema import SIDES, side_label
+from facewright.schema import SIDES, Label, side_label
 from facewright.world.leds import LED_RADIUS_MM
 
 Array = np.ndarray
 
-CORNEA, CORNEA_BACK, TEAR, LED = 1000, 1001, 1002, 2000
+CORNEA, CORNEA_BACK, LENS, LENS_BACK, TEAR, LED = 1000, 1001, 1002, 1003, 1004, 2000
 """Object indices of the refracting surfaces, the tear meniscus and the first LED; class ids stay below."""
+REFRACTING = {"cornea": CORNEA, "cornea_back": CORNEA_BACK, "lens": LENS, "lens_back": LENS_BACK}
+"""Object index by material."""
 CHANNEL_COLOUR = {"lashes": (1.0, 0.0, 0.0, 1.0), "brows": (0.0, 1.0, 0.0, 1.0), "hair": (0.0, 0.0, 1.0, 1.0)}
 COVERAGE_SAMPLES = 16
 SHINE_SAMPLES = 16
@@ -31,28 +34,51 @@ FILM_PER_MM, FILM_RELIEF_M = 1.2, 0.00006
 """Ripples of the tear film over sclera, caruncle and lid margins: how many in a millimetre, and how high."""
 
 
-def label_material(bpy: Any) -> Any:
-    """Return the override that emits a face's `seg` id; the corneal surfaces refract sharply instead."""
+def label_material(bpy: Any, lens_index: float) -> Any:
+    """Return the override that emits a face's `seg` id; surfaces of cornea and lenses refract sharply instead."""
     material = bpy.data.materials.new("label")
     g = Graph(use_nodes(material))
-    index = g.node("ShaderNodeObjectInfo").outputs["Object Index"]
     ids = socket(g.attribute("seg").outputs, "Fac", "Factor")
-    emission = g.shader("ShaderNodeEmission", Color=(1, 1, 1), Strength=ids)
-    back = g.math("COMPARE", index, CORNEA_BACK, 0.5)
-    ior = g.math("ADD", CORNEA_INDEX, g.math("MULTIPLY", back, AQUEOUS_INDEX / CORNEA_INDEX - CORNEA_INDEX))
-    refraction = g.shader("ShaderNodeBsdfRefraction", Color=(1, 1, 1), Roughness=0.0, IOR=ior)
-    g.output(g.blend(g.math("GREATER_THAN", index, CORNEA - 0.5), emission, refraction))
+    g.output(
+        _refracting(
+            g, g.shader("ShaderNodeEmission", Color=(1, 1, 1), Strength=ids), CORNEA, lens_index, Label.GLASSES_LENS
+        )
+    )
     material.cycles.emission_sampling = "NONE"
     return material
 
 
-def coverage_material(bpy: Any) -> Any:
-    """Return the override that emits the object's colour: one channel per kind of strand, black for the rest."""
+def coverage_material(bpy: Any, lens_index: float) -> Any:
+    """Return the override that emits the object's colour: one channel per kind of strand, black for the rest.
+
+    Lenses refract.
+    """
     material = bpy.data.materials.new("coverage")
     g = Graph(use_nodes(material))
-    g.output(g.shader("ShaderNodeEmission", Color=g.node("ShaderNodeObjectInfo").outputs["Color"], Strength=1.0))
+    colour = g.node("ShaderNodeObjectInfo").outputs["Color"]
+    g.output(_refracting(g, g.shader("ShaderNodeEmission", Color=colour, Strength=1.0), LENS, lens_index, 0.0))
     material.cycles.emission_sampling = "NONE"
     return material
+
+
+def _refracting(g: Graph, surface: Any, first: int, lens_index: float, opaque: float) -> Any:
+    """Return `surface`, on objects with index `first` or above sharp refraction instead.
+
+    A lens that reflects all light at its back, near thick edges seen aslant, emits `opaque`.
+    """
+    index = g.node("ShaderNodeObjectInfo").outputs["Object Index"]
+    ior: Any = CORNEA_INDEX
+    for which, value in ((CORNEA_BACK, AQUEOUS_INDEX / CORNEA_INDEX), (LENS, lens_index), (LENS_BACK, 1 / lens_index)):
+        here = g.math("COMPARE", index, which, 0.5)
+        ior = g.math("ADD", ior, g.math("MULTIPLY", here, value - CORNEA_INDEX))
+    refraction = g.shader("ShaderNodeBsdfRefraction", Color=(1, 1, 1), Roughness=0.0, IOR=ior)
+    fresnel = g.node("ShaderNodeFresnel")
+    g.feed(fresnel.inputs["IOR"], ior)
+    blind = g.math(
+        "MULTIPLY", g.math("GREATER_THAN", fresnel.outputs[0], 0.9999), g.math("GREATER_THAN", index, LENS - 0.5)
+    )
+    clear = g.blend(blind, refraction, g.shader("ShaderNodeEmission", Color=(1, 1, 1), Strength=opaque))
+    return g.blend(g.math("GREATER_THAN", index, first - 0.5), surface, clear)
 
 
 def glint_material(bpy: Any) -> Any:

@@ -100,11 +100,13 @@ class CyclesRenderer:
         beauty = self._render(scene, "beauty")
         clock.lap("beauty")
         linear = _rgb(beauty).astype(np.float32)
-        layers = self._label_layers(scene, groups, outputs, truth)
+        layers = self._label_layers(scene, groups, outputs, truth, sample.subject.wear.glasses.index)
         layers["glint"] = np.zeros(layers["depth"].shape, np.uint8)
         if len(figure.leds):
-            layers["glint"], shine = self._glints(scene, groups, figure)
+            glints, shine = self._glints(scene, groups, figure)
             linear += shine
+            if not figure.glasses:
+                layers["glint"] = glints
         clock.lap("labels")
         linear *= exposure(linear, sample, truth.face_box) * self._white_balance(sample)
         if sample.image.spectrum == "nir":
@@ -132,7 +134,7 @@ class CyclesRenderer:
                 materials[name, key] = made
             return materials[name, key]
 
-        groups: dict[str, list[Any]] = {"surface": [], "eyes": [], "strands": [], "clear": []}
+        groups: dict[str, list[Any]] = {"surface": [], "eyes": [], "strands": [], "clear": [], "lenses": []}
         for part in surfaces(figure):
             thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
             thing.pass_index = passes.TEAR if part.material == "tear" else 0
@@ -143,16 +145,20 @@ class CyclesRenderer:
             for part in eye.meshes:
                 thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
                 thing.matrix_world = matrix.T.tolist()
-                thing.pass_index = {"cornea": passes.CORNEA, "cornea_back": passes.CORNEA_BACK}.get(part.material, 0)
+                thing.pass_index = passes.REFRACTING.get(part.material, 0)
                 if part.material == "pupil":
                     thing["glow"] = labels.pupil_brightness(figure, eye.globe.side)
                 groups["eyes"].append(thing)
+        for part in figure.glasses.meshes() if figure.glasses else ():
+            thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
+            thing.pass_index = passes.REFRACTING.get(part.material, 0)
+            groups["lenses"].append(thing)
         for hairs in strands(figure):
             name = "lashes" if hairs.channel == "lashes" else "strands"
             thing = upload.strand_object(bpy, hairs, material(name), scene.collection)
             thing.color = passes.CHANNEL_COLOUR[hairs.channel]
             groups["strands"].append(thing)
-        for thing in groups["surface"] + groups["eyes"]:
+        for thing in groups["surface"] + groups["eyes"] + groups["lenses"]:
             thing.color = (0.0, 0.0, 0.0, 1.0)
         scene.camera = camera_object(bpy, figure.camera, scene.collection)
         mirrors = [thing for thing in groups["eyes"] if thing.pass_index == passes.CORNEA] + groups["clear"]
@@ -223,10 +229,10 @@ class CyclesRenderer:
         }
 
     def _label_layers(
-        self, scene: Any, groups: dict[str, list[Any]], outputs: tuple[str, ...], truth: Truth
+        self, scene: Any, groups: dict[str, list[Any]], outputs: tuple[str, ...], truth: Truth, lens_index: float
     ) -> dict[str, Array]:
         bpy, layers = self.bpy, {}
-        ids = passes.label_material(bpy)
+        ids = passes.label_material(bpy, lens_index)
         camera = [scene.camera]
         solid = groups["surface"] + groups["eyes"]
         wanted = set(outputs)
@@ -236,13 +242,16 @@ class CyclesRenderer:
         layers["seg"] = passes.class_ids(found, DEFAULT_VIEW_LAYER)
         layers["depth"] = _depth(found)
         layers["normal"] = _normal(found, scene.camera)
+        if groups["lenses"] and "seg" in wanted:
+            worn = passes.label_scene(bpy, "worn", scene, solid + groups["lenses"] + camera, ids, 1, False)
+            layers["seg"] = passes.class_ids(self._render(worn, "worn"), DEFAULT_VIEW_LAYER)
         if wanted & {"seg", "coverage"}:
             cover = passes.label_scene(
                 bpy,
                 "coverage",
                 scene,
-                solid + groups["strands"] + camera,
-                passes.coverage_material(bpy),
+                solid + groups["lenses"] + groups["strands"] + camera,
+                passes.coverage_material(bpy, lens_index),
                 passes.COVERAGE_SAMPLES,
                 False,
             )

@@ -14,7 +14,10 @@ METRES = 0.001
 
 
 def mesh_object(bpy: Any, part: Mesh, material: Any, collection: Any) -> Any:
-    """Return a smooth-shaded mesh object with class ids in face attribute `seg` and its point attributes."""
+    """Return a smooth-shaded mesh object with class ids in face attribute `seg` and its point attributes.
+
+    Attribute `normal` sets the shading normals, where those of the faces round a vertex would not be exact enough.
+    """
     data = bpy.data.meshes.new(part.name)
     triangle = part.faces[:, 2] == part.faces[:, 3]
     sizes = np.where(triangle, 3, 4)
@@ -38,6 +41,8 @@ def mesh_object(bpy: Any, part: Mesh, material: Any, collection: Any) -> Any:
         vector[:, : values.shape[1]] = values
         attribute = data.attributes.new(name, "FLOAT_VECTOR", "POINT")
         attribute.data.foreach_set("vector", vector.ravel())
+    if "normal" in part.points:
+        data.normals_split_custom_set_from_vertices(part.points["normal"].tolist())
     data.materials.append(material)
     thing = bpy.data.objects.new(part.name, data)
     collection.objects.link(thing)
