@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from facewright import Recipe, sample
-from facewright.eye import anatomy, lids
+from facewright.eye import anatomy, folds, lids
 from facewright.eye.iris import iris_albedo, sclera_albedo
 from facewright.face.basis import head_basis
 from facewright.face.topology import topology
-from facewright.figure import body, build_figure, eye_rotations, head_surface
+from facewright.figure import _lid_chart, body, build_figure, eye_rotations, head_surface, near_side
+from facewright.geometry.camera import WORLD_FROM_HEAD
 from facewright.geometry.mesh import face_normals
 from facewright.geometry.rotations import head_rotation
 
@@ -142,3 +143,57 @@ def test_more_melanin_makes_a_darker_iris():
         one = SAMPLES[0].replace({"subject.eye.iris.melanin": melanin}).subject.eye.iris
         shades.append(iris_albedo(one, "rgb")[0].mean())
     assert shades[0] > shades[1] > shades[2]
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_lash_lines_lie_outside_the_inner_margins_by_the_margins_width(index):
+    one = sample(Recipe.load("eye_rgb"), 5, index).replace({"expression.blink": 0.0})
+    side = near_side(one)
+    eye = build_figure(one).eyes[side]
+    for inner, outer in ((eye.lid_upper, eye.lash_upper), (eye.lid_lower, eye.lash_lower)):
+        n = len(inner)
+        width = np.linalg.norm(outer - inner, axis=1)[n // 4 : 3 * n // 4]
+        assert inner.shape == outer.shape
+        assert np.median(width) == pytest.approx(one.subject.eye.lids.margin_mm, rel=0.25)
+        out = eye.rotation[:, 2]
+        assert ((outer - inner) @ out)[n // 3 : 2 * n // 3].mean() > 0.3, "skin begins before the globe"
+
+
+def test_a_crease_folds_the_open_lid_and_unrolls_when_it_shuts():
+    base = sample(Recipe.load("eye_rgb"), 0, 11)
+    side = near_side(base)
+    plain = {"subject.eye.lids.hood": 0.0, "subject.eye.lids.epicanthus": 0.0, "expression.wink": 0.0}
+
+    def relief(depth, blink):
+        one = base.replace({**plain, "subject.eye.lids.crease_depth": depth, "expression.blink": blink})
+        return build_figure(one).head
+
+    moved = [np.linalg.norm(relief(1.2, blink) - relief(0.0, blink), axis=1).max() for blink in (0.0, 1.0)]
+    assert 0.5 < moved[0] < 4
+    assert moved[1] < 0.5 * moved[0]
+    assert build_figure(base).eyes[side].clearance_mm >= 0
+
+
+@pytest.mark.parametrize("index", range(6))
+def test_the_skin_of_a_folded_lid_keeps_its_thickness(index):
+    baggy = {"subject.eye.lids.bags": 1.0, "subject.eye.lids.roll": 1.0, "subject.eye.lids.crease_depth": 1.5}
+    one = sample(Recipe.load("eye_rgb"), 2, index).replace(baggy)
+    figure, side, resting = build_figure(one), near_side(one), body(one.subject)
+    rotation = (WORLD_FROM_HEAD @ figure.turn).T @ figure.eyes[side].rotation
+    chart = _lid_chart(side, side)
+    skin = figure.head[chart.ids[chart.depth > 2.0]]
+    gap = lids.clearance(skin, resting.globes[side], resting.centres[side], rotation)
+    assert gap.min() > 0.9 * folds.LID_MM
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_the_lid_chart_runs_round_the_fissure_and_outward(side):
+    chart, rest = _lid_chart(side, side), topology(side).rest[_lid_chart(side, side).ids]
+    outward = 1 if side == "left" else -1
+    far = chart.depth > 8
+    lateral, medial = far & (np.abs(chart.turn - 0.5) < 0.03), far & (np.minimum(chart.turn, 1 - chart.turn) < 0.03)
+    upper, lower = far & (np.abs(chart.turn - 0.25) < 0.03), far & (np.abs(chart.turn - 0.75) < 0.03)
+    assert (rest[lateral, 0] * outward).mean() > (rest[medial, 0] * outward).mean() + 30
+    assert rest[upper, 1].mean() > rest[lower, 1].mean() + 15
+    fan = chart.turn[far & (rest[:, 0] * outward > 48)]
+    assert fan.max() - fan.min() > 0.1, "crow's feet need room to fan out"

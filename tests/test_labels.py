@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from facewright import sample
+from facewright import Recipe, sample
 from facewright.check import check_frame, ellipse_mask
 from facewright.figure import build_figure, surfaces
 from facewright.geometry.refraction import trace
@@ -348,3 +348,26 @@ def test_truth_does_not_depend_on_the_layers_that_are_kept(cycles, tiny_recipes)
     bare, whole = cycles(one, ()), cycles(one)
     assert list(bare.layers) == ["rgb"]
     assert bare.truth.to_data() == whole.truth.to_data()
+
+
+@pytest.mark.parametrize("kind", ["softbox", "window", "screen", "ring"])
+def test_key_lights_face_the_person_and_share_one_irradiance(cycles, kind):
+    changes = ["image.width=32", "image.height=24", "light.hdri=none", "light.key_strength=1", f"light.key_kind={kind}"]
+    one = sample(Recipe.load("eye_rgb", changes), 0, 0)
+    cycles._clear()
+    scene, _ = cycles.build(build_figure(one))
+    lamps = [thing for thing in scene.objects if thing.type == "LIGHT"]
+    figure = build_figure(one)
+    for lamp in lamps:
+        toward = figure.head_origin * 0.001 - np.array(lamp.matrix_world.translation)
+        shines = -np.array(lamp.matrix_world)[:3, 2]
+        assert toward @ shines / np.linalg.norm(toward) > 0.8
+    if kind == "ring":
+        (ring,) = [thing for thing in scene.objects if thing.name.startswith("ring")]
+        assert not lamps
+        assert not ring.visible_camera
+    else:
+        assert len(lamps) == {"softbox": 1, "window": 6, "screen": 1}[kind]
+        where = [np.linalg.norm(np.array(lamp.location) - figure.head_origin * 0.001) for lamp in lamps]
+        irradiance = sum(lamp.data.energy / d**2 for lamp, d in zip(lamps, where, strict=True)) / math.pi**2
+        assert irradiance == pytest.approx(1.0, rel=0.25)

@@ -24,8 +24,8 @@ from facewright.schema import PALETTE  # noqa: E402
 
 OUT = ROOT / "docs" / "gallery"
 SHEETS = {
-    "eyes": ("eye_rgb", 320, 240, 24, 6, "webcam"),
-    "infrared": ("eye_nir", 240, 384, 14, 7, "nir_eye"),
+    "eyes": ("eye_rgb", 640, 480, 48, 8, "webcam"),
+    "infrared": ("eye_nir", 400, 640, 24, 8, "nir_eye"),
     "faces": ("face", 320, 320, 24, 6, "phone"),
 }
 """Sheet: recipe, width, height, frames, columns, refiner profile."""
@@ -49,10 +49,16 @@ def overlay(frame: Frame) -> np.ndarray:
     return np.where(ids[..., None] > 0, mixed, 0.6 * frame.layers["rgb"]).astype(np.uint8)
 
 
+def halved(picture: np.ndarray) -> np.ndarray:
+    """Return the picture at half its size."""
+    height, width = picture.shape[:2]
+    return picture.reshape(height // 2, 2, width // 2, 2, 3).mean(axis=(1, 3)).astype(np.uint8)
+
+
 def save(name: str, picture: np.ndarray) -> None:
     """Write a sheet."""
     OUT.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(OUT / f"{name}.jpg", quality=88)
+    Image.fromarray(picture).save(OUT / f"{name}.jpg", quality=86)
     print(f"docs/gallery/{name}.jpg {picture.shape[1]} x {picture.shape[0]}", flush=True)
 
 
@@ -63,9 +69,11 @@ def sheet(name: str, renderer: CyclesRenderer) -> None:
     recipe = Recipe.load(recipe_name, [*size, "image.samples=24"])
     frames = [renderer(sample(recipe, 0, index), recipe.outputs) for index in range(count)]
     save(name, tile([frame.rgb for frame in frames], columns))
-    save(f"{name}_labels", tile([overlay(frame) for frame in frames], columns))
+    small = 2 if width > 320 else 1
+    save(f"{name}_labels", tile([overlay(frame)[::small, ::small] for frame in frames], columns))
     with open_refiner(profile) as refiner:
-        save(f"{name}_{profile}", tile([refiner.refine(frame).refined for frame in frames], columns))
+        refined = [refiner.refine(frame).refined for frame in frames]
+    save(f"{name}_{profile}", tile([halved(picture) if small == 2 else picture for picture in refined], columns))
 
 
 def lids(renderer: CyclesRenderer) -> None:

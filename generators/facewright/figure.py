@@ -43,7 +43,7 @@ GAZE_LIMIT_DEG = (46.0, 34.0)
 
 @dataclass(frozen=True)
 class PosedEye:
-    """One eye in world mm: `rotation` (3, 3) eye -> world. Lid lines (n, 3) run medial to lateral.
+    """One eye in world mm: `rotation` (3, 3) eye -> world. Lid and lash lines (n, 3) run medial to lateral.
 
     `meshes` are in eye axes; `adnexa` (caruncle, tear meniscus) in head mm.
     """
@@ -55,6 +55,8 @@ class PosedEye:
     adnexa: list[Mesh]
     lid_upper: Array
     lid_lower: Array
+    lash_upper: Array
+    lash_lower: Array
     caruncle: Array
     clearance_mm: float
     openness: float
@@ -390,7 +392,9 @@ def _eye(
 ) -> PosedEye:
     """Return the posed eye with its adnexa."""
     eye, globe, centre = sample.subject.eye, resting.globes[side], resting.centres[side]
-    (upper, lower), (_, lower_out) = (_lid_lines(head, near, side, row) for row in (lids.INNER_EDGE, lids.LASH_LINE))
+    (upper, lower), (upper_out, lower_out) = (
+        _lid_lines(head, near, side, row) for row in (lids.INNER_EDGE, lids.LASH_LINE)
+    )
     corner = adnexa.caruncle(head[head_basis().rings[side][lids.INNER_EDGE]], globe, centre)
     film = adnexa.meniscus(lower, lower_out, globe, centre, rotation, 0.4 * eye.wetness)
     close = head[np.square(head - centre).sum(axis=1) < 20.0**2]
@@ -405,6 +409,8 @@ def _eye(
         [corner, film],
         _turned(upper, turn),
         _turned(lower, turn),
+        _turned(upper_out, turn),
+        _turned(lower_out, turn),
         _turned(_caruncle_points(corner), turn),
         gap,
         max(0.0, aperture) / eye.limbus_mm,

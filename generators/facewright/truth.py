@@ -74,6 +74,7 @@ class EyeTruth:
     without glasses.
     `limbus_2d` (32, 2) is the visible limbus ring, `lid_upper` and `lid_lower` (N, 3) the inner lid margins from the
     medial to the lateral canthus with their projections `lid_upper_2d`, `lid_lower_2d` (N, 2), `caruncle_2d` (7, 2).
+    `lash_upper`, `lash_lower` (N, 3) are the outer margins, where skin and lashes begin, with projections alike.
     `openness` is the palpebral aperture over the iris diameter; `clearance_mm` the least distance of lid to globe.
     `glints_3d_mm` (N, 3) are the mirror points of the N LEDs on the cornea, `glints_2d` (N, 2) where they appear; NaN
     where the cornea shows none. `glints_visible` (N,) bool is filled after rendering from the glint layer.
@@ -100,6 +101,10 @@ class EyeTruth:
     lid_lower: Array
     lid_upper_2d: Array
     lid_lower_2d: Array
+    lash_upper: Array
+    lash_lower: Array
+    lash_upper_2d: Array
+    lash_lower_2d: Array
     caruncle_2d: Array
     openness: float
     clearance_mm: float

@@ -45,6 +45,8 @@ def marks(truth: Truth) -> list[Mark]:
         found += [
             Mark("lids", eye.lid_upper_2d, "line"),
             Mark("lids", eye.lid_lower_2d, "line"),
+            Mark("lids", eye.lash_upper_2d, "line"),
+            Mark("lids", eye.lash_lower_2d, "line"),
             Mark("lids", eye.caruncle_2d, "line"),
             Mark("limbus", eye.limbus.points(), "loop"),
             Mark("pupil", eye.pupil.points(), "loop"),

@@ -1,0 +1,66 @@
+"""What is painted round the eye: relief and tint in lid coordinates, and the skin's own relief."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from facewright import Recipe, sample
+from facewright.eye.periorbita import DEPTHS_MM, SIZE, periorbita
+from facewright.face.skin import RELIEF_TILE_MM, relief_tile
+
+SUBJECT = sample(Recipe.load("eye_rgb"), 0, 0).subject
+BARE = dataclasses.replace(SUBJECT.eye.lids, liner=0.0, shadow=0.0)
+DEPTH = np.linspace(*DEPTHS_MM, SIZE[0])
+TURN = (np.arange(SIZE[1]) + 0.5) / SIZE[1]
+
+
+def skin(**changes):
+    return dataclasses.replace(SUBJECT.skin, **changes)
+
+
+def corner(image):
+    """Return the part of a painted image where crow's feet lie."""
+    return image[(DEPTH > 8) & (DEPTH < 20)][:, np.abs(TURN - 0.5) < 0.08]
+
+
+def test_wrinkles_deepen_with_age_and_squint():
+    young, old = (periorbita(BARE, skin(wrinkles=age), 0.0, "rgb")[0] for age in (0.0, 0.9))
+    laughing, _ = periorbita(BARE, skin(wrinkles=0.9), 1.0, "rgb")
+    assert corner(old).std() > 2 * corner(young).std()
+    assert corner(laughing).std() > 1.1 * corner(old).std()
+    assert np.abs(old).max() < 0.6, "mm: no wrinkle is a cut"
+
+
+def test_paint_ends_before_the_charts_edge_and_meets_itself_at_the_medial_canthus():
+    relief, tint = periorbita(BARE, skin(wrinkles=0.9), 1.0, "rgb")
+    assert np.abs(relief[-1]).max() < 1e-6
+    assert np.abs(tint[-1] - 1).max() < 1e-6
+    jump = np.abs(relief[:, 0] - relief[:, -1]).max()
+    assert jump < 3 * np.abs(np.diff(relief[:, :40], axis=1)).max() + 0.02
+
+
+def test_eyeliner_blackens_the_lash_line_and_is_black_in_infrared_too():
+    lid = (DEPTH > 0) & (DEPTH < 0.6)
+    middle = np.abs(TURN - 0.25) < 0.1
+    for spectrum in ("rgb", "nir"):
+        plain = periorbita(BARE, skin(), 0.0, spectrum)[1][lid][:, middle].mean()
+        lined = periorbita(dataclasses.replace(BARE, liner=1.0), skin(), 0.0, spectrum)[1][lid][:, middle].mean()
+        assert lined < 0.35 * plain
+
+
+def test_infrared_tint_is_grey_and_hides_eye_shadow():
+    shadow = dataclasses.replace(BARE, shadow=1.0, shadow_hue=0.6)
+    tint = periorbita(shadow, skin(), 0.0, "nir")[1]
+    assert np.ptp(tint[DEPTH > 2], axis=2).max() < 0.05
+    coloured = periorbita(shadow, skin(), 0.0, "rgb")[1]
+    assert np.ptp(coloured[(DEPTH > 1) & (DEPTH < 4)][:, np.abs(TURN - 0.25) < 0.1], axis=2).mean() > 0.15
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_skins_relief_repeats_without_a_seam(axis):
+    tile = relief_tile(skin(wrinkles=0.5))
+    seam = np.abs(np.take(tile, 0, axis) - np.take(tile, -1, axis)).mean()
+    inner = np.abs(np.diff(tile, axis=axis)).mean()
+    assert seam < 1.5 * inner
+    assert 0.005 < tile.std() < 0.1, f"mm of relief over {RELIEF_TILE_MM} mm"
