@@ -70,6 +70,8 @@ def sheet(name: str, renderer: CyclesRenderer) -> None:
     frames = [renderer(sample(recipe, 0, index), recipe.outputs) for index in range(count)]
     save(name, tile([frame.rgb for frame in frames], columns))
     small = 2 if width > 320 else 1
+    if small == 2:
+        save(f"{name}_small", halved(tile([halved(frame.rgb) for frame in frames], columns)))
     save(f"{name}_labels", tile([overlay(frame)[::small, ::small] for frame in frames], columns))
     with open_refiner(profile) as refiner:
         refined = [refiner.refine(frame).refined for frame in frames]

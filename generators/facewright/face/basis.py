@@ -45,6 +45,7 @@ class Neutral:
 class HeadBasis(Protocol):
     """What a head basis offers; all arrays are read-only."""
 
+    template: Array
     faces: Array
     part: Array
     part_names: tuple[str, ...]

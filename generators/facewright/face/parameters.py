@@ -406,7 +406,7 @@ class Glasses:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Wear:
     """What the person wears."""
 

@@ -84,7 +84,7 @@ def relief_tile(skin: Skin) -> Array:
     furrow = np.clip((second - nearest) / 0.45, 0, 1)
     hole, _ = _cells(seed + 1, size, 13, bend)
     pore = np.clip((hole - 0.06) / 0.14, 0, 1)
-    grain = sum(0.55**k * periodic2(seed + 20 + k, size, 22 * 2**k) for k in range(4))
+    grain = np.sum([0.55**k * periodic2(seed + 20 + k, size, 22 * 2**k) for k in range(4)], axis=0)
     height = (0.20 + 0.20 * skin.wrinkles) * furrow + 0.55 * skin.pores * pore + 0.85 * (grain - grain.mean())
     return (0.045 + 0.02 * skin.wrinkles) * height
 
