@@ -24,8 +24,8 @@ from facewright.schema import PALETTE  # noqa: E402
 
 OUT = ROOT / "docs" / "gallery"
 SHEETS = {
-    "eyes": ("eye_rgb", 640, 480, 48, 8, "webcam"),
-    "infrared": ("eye_nir", 400, 640, 24, 8, "nir_eye"),
+    "eyes": ("eye_rgb", 400, 300, 48, 8, "webcam"),
+    "infrared": ("eye_nir", 300, 480, 16, 8, "nir_eye"),
     "faces": ("face", 320, 320, 24, 6, "phone"),
 }
 """Sheet: recipe, width, height, frames, columns, refiner profile."""
@@ -66,12 +66,12 @@ def sheet(name: str, renderer: CyclesRenderer) -> None:
     """Render one sheet: raw, labels, refined."""
     recipe_name, width, height, count, columns, profile = SHEETS[name]
     size = [f"image.width={width}", f"image.height={height}"]
-    recipe = Recipe.load(recipe_name, [*size, "image.samples=24"])
+    recipe = Recipe.load(recipe_name, [*size, "image.samples=16"])
     frames = [renderer(sample(recipe, 0, index), recipe.outputs) for index in range(count)]
     save(name, tile([frame.rgb for frame in frames], columns))
-    small = 2 if width > 320 else 1
+    small = 2 if count * width > 12000 else 1
     if small == 2:
-        save(f"{name}_small", halved(tile([halved(frame.rgb) for frame in frames], columns)))
+        save(f"{name}_small", tile([halved(frame.rgb) for frame in frames], columns))
     save(f"{name}_labels", tile([overlay(frame)[::small, ::small] for frame in frames], columns))
     with open_refiner(profile) as refiner:
         refined = [refiner.refine(frame).refined for frame in frames]

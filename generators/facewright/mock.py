@@ -67,6 +67,9 @@ def paint(truth: Truth) -> dict[str, np.ndarray]:
         open_ = hit & inside_polygon(centres, np.concatenate([eye.lid_upper_2d, eye.lid_lower_2d[::-1]]))
         seg[open_], depth[open_], normal[open_] = ids[open_], globe_depth[open_], globe_normal[open_]
         for k, place in enumerate(eye.glints_2d):
+            others = np.linalg.norm(np.delete(eye.glints_2d, k, axis=0) - place, axis=1)
+            if np.nanmin(others, initial=np.inf) < 2 * _GLINT_PX:  # two discs in one have no centres to compare
+                continue
             glint[open_ & (np.linalg.norm(centres - place, axis=-1) < _GLINT_PX)] = k + 1
     linear = _colours()[seg] * np.where(depth > 0, 0.35 - 0.65 * normal[..., 2], 1)[..., None].astype(np.float32)
     linear[glint > 0] = 1

@@ -60,6 +60,10 @@ def _truth(drawn, pupil, width, height):
         limbus=limbus,
         optical_axis=np.array([0, 0, -1.0]),
         visual_axis=np.array([0, 0, -1.0]),
+        lens_2d=np.zeros((0, 2)),
+        glints_2d=np.zeros((0, 2)),
+        glints_3d_mm=np.zeros((0, 3)),
+        glints_visible=np.zeros(0, bool),
     )
     return _filled(
         Truth, eyes={"right": eye}, landmarks_2d=np.full((68, 2), -100.0), landmarks_visible=np.zeros(68, bool)
