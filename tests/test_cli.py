@@ -270,7 +270,7 @@ def test_an_interrupted_run_stops_cleanly_and_says_how_to_go_on(tmp_path, number
     while not list((tmp_path / "d").glob("frames/*.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(number)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said.splitlines()[-1] == f"stopped; run the same command again to continue in {tmp_path / 'd'}"
     assert "Traceback" not in said

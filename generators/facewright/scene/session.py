@@ -352,7 +352,7 @@ def exposure(linear: Array, sample: Sample, face_box: Array) -> float:
 def _log_mean(linear: Array) -> float:
     """Return the log-mean luminance of what is lit: black surroundings say nothing about the light on a face."""
     luminance = linear @ LUMINANCE.astype(np.float32)
-    lit = luminance[luminance > 0.02 * np.percentile(luminance, 90)]
+    lit = luminance[luminance > 1e-4 * np.percentile(luminance, 90)]
     return float(np.exp(np.log(np.clip(lit, 1e-4, 20.0)).mean())) if len(lit) else 1e-4
 
 
