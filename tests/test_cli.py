@@ -1,5 +1,6 @@
 """The command line is a contract: what it prints, where, and the exit code."""
 
+import functools
 import json
 import os
 import signal
@@ -265,12 +266,14 @@ def test_an_interrupted_run_stops_cleanly_and_says_how_to_go_on(tmp_path, number
         "4000",
         *SMALL,
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # shells start background jobs with SIGINT ignored, and children inherit that
+    restore = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=restore)
     deadline = time.monotonic() + 30
     while not list((tmp_path / "d").glob("frames/*.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(number)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.splitlines()[-1] == f"stopped; run the same command again to continue in {tmp_path / 'd'}"
     assert "Traceback" not in said
