@@ -254,7 +254,7 @@ def shaped(one, mood="neutral"):
 def test_moods_stay_near_the_neutral_face(mood):
     ids = ibug68()
     moved = np.linalg.norm(shaped(CALM_SAMPLE, mood)[ids] - shaped(CALM_SAMPLE)[ids], axis=1)
-    assert moved.max() < 25
+    assert moved.max() < 32  # a yawn drops the chin by 28 mm
     assert (moved.max() > 1) == (mood != "neutral")
 
 

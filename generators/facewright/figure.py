@@ -19,7 +19,8 @@ from facewright.face import glasses
 from facewright.face import hair as hair_module
 from facewright.face.basis import head_basis
 from facewright.face.cloth import shirt
-from facewright.face.expression import arkit_weights
+from facewright.face.dentition import dentition
+from facewright.face.expression import arkit_weights, lid_closure
 from facewright.face.landmarks import ibug68
 from facewright.face.skin import hair_colour, paint
 from facewright.face.topology import LEVEL, Masks, Topology, masks, topology
@@ -157,6 +158,7 @@ def surfaces(figure: Figure) -> list[Mesh]:
     sample, near = figure.sample, near_side(figure.sample)
     mesh, shade = topology(near), masks(near)
     parts = _head_meshes(sample, mesh, shade, figure.head)
+    parts += dentition(figure.basis_vertices, sample.subject.mouth, (sample.seed, sample.subject_index))
     parts += [part for eye in figure.eyes.values() for part in eye.adnexa]
     parts.append(shirt(sample.subject.wear, figure.basis_vertices, shade.head[: len(figure.basis_vertices)]))
     worn = figure.glasses.frame if figure.glasses else []
@@ -244,9 +246,8 @@ def _expressed(sample: Sample, resting: Body, rotations: dict[str, Array]) -> Ar
     for side in SIDES:
         units |= lids.lid_units(side, rotations[side], sample.subject.eye.aperture)
     vertices = resting.vertices + basis.express(units)
-    for side, sign in (("right", -1), ("left", 1)):
+    for side, shut in lid_closure(sample.expression).items():
         closing = basis.express({f"eyeBlink{side.capitalize()}": 1.0})
-        shut = min(1.0, max(0.0, sample.expression.blink + sign * sample.expression.wink))
         vertices += lids.blink_weight(vertices, closing, basis, side, shut) * closing
     return vertices
 
@@ -309,7 +310,6 @@ _SKIN_LABELS = {
 }
 _OTHER_PARTS = {
     "mouth": ("mouth", {"mouth": Label.MOUTH}),
-    "teeth": ("teeth", {"upper_teeth": Label.TEETH, "lower_teeth": Label.TEETH}),
     "tongue": ("tongue", {"tongue": Label.TONGUE}),
     "right_conjunctiva": ("conjunctiva", {"right_socket": Label.RIGHT_SCLERA}),
     "left_conjunctiva": ("conjunctiva", {"left_socket": Label.LEFT_SCLERA}),
@@ -317,7 +317,7 @@ _OTHER_PARTS = {
 
 
 def _head_meshes(sample: Sample, mesh: Topology, shade: Masks, head: Array) -> list[Mesh]:
-    """Return skin, mouth, teeth, tongue and conjunctival sockets in head mm."""
+    """Return skin, mouth, tongue and conjunctival sockets in head mm."""
     points = {
         "rest": mesh.rest,
         "head": shade.head,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from facewright import dist, rng, schema
 from facewright.errors import DatasetError, UserError
 from facewright.eye.parameters import Eye
-from facewright.face.parameters import Expression, Hair, Head, Skin, Wear
+from facewright.face.parameters import Expression, Hair, Head, MakeUp, Mouth, Skin, Wear
 from facewright.world.parameters import Camera, Gaze, Image, Light, Pose
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ class Subject:
 
     head: Head
     skin: Skin
+    make_up: MakeUp
     eye: Eye
+    mouth: Mouth
     hair: Hair
     wear: Wear
 

@@ -62,7 +62,7 @@ def _relief(d: Array, t: Array, seed: int, skin: Skin, squint: float) -> Array:
         strength = (0.025 + 0.20 * age * (0.5 + a[4]) + 0.07 * squint) * np.exp(
             -(((t - middle) / (0.07 + 0.08 * a[5])) ** 2)
         )
-        height -= lower * strength * _line(d - path, 0.30 + 0.22 * age)
+        height -= lower * strength * groove(d - path, 0.30 + 0.22 * age)
     # crow's feet: from the lateral canthus outward
     for k in range(3 + int(5 * age + 2 * squint)):
         a = u[10 + k]
@@ -74,7 +74,7 @@ def _relief(d: Array, t: Array, seed: int, skin: Skin, squint: float) -> Array:
             * np.clip((d - begin) / 3, 0, 1)
             * np.clip((end - d) / 9, 0, 1)
         )
-        height -= strength * _line((t - path) * AROUND_MM * (0.6 + d / 18), 0.28 + 0.3 * age)
+        height -= strength * groove((t - path) * AROUND_MM * (0.6 + d / 18), 0.28 + 0.3 * age)
     fade = np.clip((DEPTHS_MM[1] - 0.5 - d) / 3, 0, 1)
     # follicles of the lashes, orifices of the Meibomian glands along the margin
     follicle = _dots(t, 110, u[25]) * np.exp(-(((d - 0.35) / 0.3) ** 2))
@@ -134,7 +134,7 @@ def _arc(t: Array, low: float, high: float, soft: float = 0.05) -> Array:
     return x * x * (3 - 2 * x)
 
 
-def _line(distance: Array, width: float) -> Array:
+def groove(distance: Array, width: float) -> Array:
     """Return a groove's profile at `distance` mm from its bottom: sharp below, with a raised shoulder beside it."""
     x = distance / width
     return np.exp(-(np.abs(x) ** 1.3)) - 0.35 * np.exp(-((np.abs(x) - 2.2) ** 2))

@@ -234,6 +234,13 @@ class Head:
     )
 
 
+def _acne(values: Values, u: U) -> float:
+    """Draw acne: most people between 12 and 25 have some (reasoned), few after."""
+    age = values["subject.head.age_years"]
+    share = min(1.0, max(0.0, (age - 10) / 4)) * (1.0 if age < 25 else max(0.12, 1 - (age - 25) / 12))
+    return u[1] ** 2 if u[0] < 0.7 * share else 0.0
+
+
 @dataclass(frozen=True)
 class Skin:
     """Chromophores and surface of the skin."""
@@ -248,11 +255,51 @@ class Skin:
         1,
         doc="density of freckles (light skin only, reasoned)",
     )
+    moles: float = param(Given(lambda v, u: u[0] ** 1.5), 0, 1, doc="moles on the face and neck: none to about 16")
+    lentigines: float = param(
+        Given(lambda v, u: min(1.0, max(0.0, (v["subject.head.age_years"] - 40) / 45) * 1.6 * u[0])),
+        0,
+        1,
+        doc="brown spots of age and sun: none to about 60",
+    )
+    acne: float = param(Given(_acne, 2), 0, 1, doc="pimples, and from 0.45 on the pits that they leave")
+    scar: float = param(
+        Given(lambda v, u: u[1] if u[0] < 0.06 else 0.0, 2), 0, 1, doc="one scar: none 0, 4 mm to 18 mm long"
+    )
     oiliness: float = param(Uniform(0.1, 0.9), 0, 1, doc="sebum: matte to shiny")
     pores: float = param(Uniform(0.3, 1), 0, 1, doc="relief of pores")
-    wrinkles: float = param(Given(_wrinkles), 0, 1, doc="relief of fine lines, grows with age")
+    wrinkles: float = param(Given(_wrinkles), 0, 1, doc="wrinkles, folds and fine lines: smooth 0, deeply lined 1")
     dark_circles: float = param(Uniform(0, 1), 0, 1, doc="darkening below and around the eyes")
     texture: float = param(Uniform(0, 1000), 0, 1000, doc="offset into the noise fields: other skin, same kind")
+
+
+def _made_up(values: Values, u: U) -> bool:
+    """Draw whether the face is made up: half of all women and girls from 15 on; reasoned for web photographs."""
+    return values["subject.head.age_years"] > 15 and u[0] < 0.55 * (1 - values["subject.head.gender"])
+
+
+@dataclass(frozen=True)
+class MakeUp:
+    """Make-up of the face; that of the eyes is in eye.lids and eye.mascara."""
+
+    foundation: float = param(
+        Given(lambda v, u: 0.3 + 0.7 * u[1] if _made_up(v, u) else 0.0, 2), 0, 1, doc="how far it evens the skin out"
+    )
+    blush: float = param(
+        Given(lambda v, u: u[1] if v["subject.make_up.foundation"] > 0 and u[0] < 0.6 else 0.0, 2),
+        0,
+        1,
+        doc="rouge on the cheeks",
+    )
+    lipstick: float = param(
+        Given(lambda v, u: 0.4 + 0.6 * u[1] if v["subject.make_up.foundation"] > 0 and u[0] < 0.7 else 0.0, 2),
+        0,
+        1,
+        doc="how far lipstick covers the lips",
+    )
+    lipstick_tone: float = param(
+        Uniform(0, 1), 0, 1, doc="tone of the lipstick: nude 0, red 0.25, pink 0.5, berry 0.75, coral 1"
+    )
 
 
 @dataclass(frozen=True)
@@ -283,6 +330,31 @@ class Hair:
     brow_width: float = param(Uniform(0.6, 1.3), 0.3, 2, doc="height of the brows relative to the average")
     brow_arch: float = param(Normal(0.2, 0.6, -1, 1.6), -1.5, 2, doc="straight -1 to high arch 1.6; 1 adds 2.6 mm")
     texture: float = param(Uniform(0, 1000), 0, 1000, doc="offset into the noise fields: other strands, same cut")
+
+
+def _teeth_shade(values: Values, u: U) -> float:
+    """Draw the shade of teeth: they yellow with age, and about one adult in eight has them bleached; reasoned."""
+    age = values["subject.head.age_years"]
+    if age > 18 and u[1] < 0.12:
+        return 0.12 * u[0]
+    return min(1.0, 0.12 + 0.4 * u[0] + 0.35 * age / 80)
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """Teeth, gums and tongue."""
+
+    teeth_shade: float = param(Given(_teeth_shade, 2), 0, 1, doc="shade of the enamel: bleached 0 to dark yellow 1")
+    crowding: float = param(
+        Given(lambda v, u: u[0] ** 1.6), 0, 1, doc="how far teeth stand out of their arch: straightened 0 to crowded 1"
+    )
+    gap_mm: float = param(
+        Given(lambda v, u: max(0.0, 6 * u[0] - 5.2) if u[1] < 0.6 else 0.0, 2),
+        0,
+        4,
+        unit="mm",
+        doc="midline diastema: gap between the upper central incisors",
+    )
 
 
 GLASSES = {
@@ -433,7 +505,34 @@ def _squint(values: Values, u: U) -> float:
     )
 
 
-MOODS = ("neutral", "smile", "grin", "speech", "surprise", "anger", "disgust", "sad", "squint", "wide")
+MOOD_SHARES = {
+    "neutral": 5.0,
+    "smile": 4.0,
+    "grin": 3.0,
+    "laugh": 1.2,
+    "speech_a": 1.0,
+    "speech_e": 1.0,
+    "speech_o": 0.8,
+    "speech_m": 0.6,
+    "speech_f": 0.5,
+    "surprise": 0.7,
+    "raise": 0.6,
+    "anger": 0.5,
+    "disgust": 0.4,
+    "sad": 0.6,
+    "fear": 0.3,
+    "contempt": 0.4,
+    "pain": 0.3,
+    "squint": 0.6,
+    "wide": 0.4,
+    "kiss": 0.4,
+    "puff": 0.2,
+    "yawn": 0.2,
+    "tongue": 0.3,
+    "wink": 0.3,
+}
+"""Expressions and how often they come: half of all web photographs smile (reasoned); speech as in video calls."""
+MOODS = tuple(MOOD_SHARES)
 
 
 @dataclass(frozen=True)
@@ -441,9 +540,7 @@ class Expression:
     """Facial expression as a mood of some intensity, with the lids apart."""
 
     mood: str = param(
-        choice(
-            neutral=4, smile=3, grin=1, speech=2, surprise=0.7, anger=0.5, disgust=0.4, sad=0.6, squint=0.7, wide=0.4
-        ),
+        choice(**MOOD_SHARES),
         choices=MOODS,
         doc="plausible combination of ARKit units (face/expression.py)",
     )

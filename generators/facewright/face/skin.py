@@ -7,9 +7,10 @@ from functools import lru_cache
 import numpy as np
 
 from facewright import rng
-from facewright.face.parameters import Hair, Skin
+from facewright.face.complexion import Drives, complexion, lip_mask
+from facewright.face.parameters import Hair, MakeUp, Skin
 from facewright.face.topology import masks, topology
-from facewright.geometry.noise import periodic2, spots, value_noise
+from facewright.geometry.noise import periodic2, value_noise
 
 Array = np.ndarray
 
@@ -36,7 +37,10 @@ def absorption(skin: Skin) -> tuple[Array, Array]:
 
 @lru_cache(maxsize=4)
 def paint(skin: Skin, near: str | None, spectrum: str) -> Array:
-    """Return the albedo (V, 3) of every vertex of `topology(near)`: pigments over regions, mottled, freckled."""
+    """Return the albedo (V, 3) of every vertex of `topology(near)`: pigments over regions, in patches.
+
+    What is finer than the mesh, and the lips, are face/complexion.py's.
+    """
     rest, region = topology(near).rest, masks(near)
     t = skin.texture
     broad = value_noise(rest, 0.035, 2, t) - 0.5
@@ -44,12 +48,11 @@ def paint(skin: Skin, near: str | None, spectrum: str) -> Array:
     speck = value_noise(rest, 0.8, 2, t + 80) - 0.5
     mottle = 0.5 * patch + 0.8 * speck
     if spectrum == "nir":
-        grey = mean_albedo(skin, "nir")[0] * (1 + 0.22 * mottle * skin.mottling) * (1 - 0.12 * region.lip)
+        grey = mean_albedo(skin, "nir")[0] * (1 + 0.22 * mottle * skin.mottling)
         return np.repeat(grey[:, None], 3, axis=1)
     blood = (
         1.1 * skin.mottling * mottle
         + 0.8 * region.blood
-        + 1.7 * region.lip
         + 0.7 * region.margin
         + 0.45 * region.ear
         + (0.25 + 0.4 * skin.dark_circles) * region.under_eye
@@ -57,14 +60,31 @@ def paint(skin: Skin, near: str | None, spectrum: str) -> Array:
     melanin = (
         0.3 * skin.mottling * (0.25 + skin.melanin) * broad
         + 0.15 * skin.dark_circles * region.under_eye
-        + (0.10 + 0.15 * skin.melanin) * region.lip
         + 0.10 * skin.mottling * (0.3 + skin.melanin) * speck
     )
-    if skin.freckles > 0.02:
-        where = np.clip((value_noise(rest, 0.06, 2, t + 120) - 0.62 + 0.35 * skin.freckles) * 6, 0, 1)
-        melanin += 0.30 * skin.freckles * where * spots(rest, 0.4, 0.22, t)
     at_rest, per_blood = absorption(skin)
     return np.exp(at_rest + blood[:, None] * per_blood - melanin[:, None] * MELANIN_ABSORPTION).clip(0.005, 0.95)
+
+
+LIPSTICK = ((0.36, 0.10, 0.09), (0.42, 0.012, 0.020), (0.30, 0.012, 0.05), (0.16, 0.008, 0.022), (0.55, 0.12, 0.10))
+"""Albedos of lipsticks from nude over red, pink-red and berry to coral; `MakeUp.lipstick_tone` runs through them."""
+
+
+def complexion_tint(skin: Skin, make_up: MakeUp, drawn: Drives, spectrum: str) -> Array:
+    """Return what multiplies the skin's albedo (R, C, 3) on the map of face/complexion.py."""
+    _, melanin, blood = complexion(skin, make_up, drawn, spectrum)
+    if spectrum == "nir":
+        return np.repeat(np.exp(-0.25 * melanin - 0.1 * blood)[..., None], 3, axis=2)
+    at_rest, per_blood = absorption(skin)
+    tint = np.exp(blood[..., None] * per_blood - melanin[..., None] * MELANIN_ABSORPTION)
+    if make_up.lipstick > 0:
+        tones = np.array(LIPSTICK)
+        place = make_up.lipstick_tone * (len(tones) - 1)
+        low = min(int(place), len(tones) - 2)
+        colour = tones[low] + (place - low) * (tones[low + 1] - tones[low])
+        share = make_up.lipstick * np.clip(1.3 * lip_mask(skin), 0, 1)[..., None]
+        tint = tint + 0.92 * share * (colour / np.exp(at_rest) - tint)
+    return tint
 
 
 RELIEF_TILE_MM, RELIEF_TILE_PX = 16.0, 512

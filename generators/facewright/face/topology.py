@@ -139,8 +139,7 @@ def masks(near: str | None = None) -> Masks:
         1,
     )
     under = np.clip(blob(28, -11, 13, 5) + 0.8 * blob(15, -3, 5, 7) + 0.5 * blob(32, 8, 14, 4), 0, 1)
-    level = y - 0.25 * (z + 60)
-    follow = np.clip((level + 150) / 75, 0, 1)
+    follow = 1 - np.clip((jaw_line(z) - y) / NECK_BEND_MM, 0, 1)
     return Masks(
         part_mask("upper_lip", "lower_lip"),
         part_mask("right_margin", "left_margin"),
@@ -171,6 +170,13 @@ def in_nostril(p: Array, normal: Array) -> Array:
 
 def below_jaw(p: Array) -> Array:
     """Return which template points (N, 3) lie below the mandible's edge, on neck or nape."""
-    _, y, z = p.T
-    line = np.interp(z, [-190, -165, -105, -90, -70, -45, -20, 0, 15], [-40, -40, -36, -38, -66, -91, -104, -111, -113])
-    return y < line
+    return p[:, 1] < jaw_line(p[:, 2])
+
+
+def jaw_line(z: Array) -> Array:
+    """Return the height (N,) mm of the mandible's lower edge, and of the nape's hairline behind it, at template z."""
+    return np.interp(z, [-190, -165, -105, -90, -70, -45, -20, 0, 15], [-40, -40, -36, -38, -66, -91, -104, -111, -113])
+
+
+NECK_BEND_MM = 70.0
+"""Over how much of the neck below the jaw the head's turn fades: chin and jaw follow the skull, shoulders do not."""

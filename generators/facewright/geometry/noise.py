@@ -19,19 +19,6 @@ def value_noise(points: Array, scale: float, octaves: int = 3, seed: float = 0.0
     return total / weight
 
 
-def spots(points: Array, scale: float, radius: float, seed: float) -> Array:
-    """Return round spots (N,) in [0, 1]: one in each cell of size 1 / `scale`, jittered, of `radius` cells."""
-    place = points * scale
-    cell = np.floor(place).astype(np.int64)
-    best = np.full(len(points), np.inf)
-    for offset in np.ndindex(3, 3, 3):
-        corner = cell + (np.array(offset) - 1)
-        centre = corner + np.stack([_hash(corner, int(seed * 977) + 7 * k) for k in range(3)], axis=1)
-        size = 0.45 + 0.9 * _hash(corner, int(seed * 977) + 31)
-        best = np.minimum(best, np.linalg.norm(place - centre, axis=1) / size)
-    return np.clip(1.5 - best / radius, 0, 1)
-
-
 def periodic(seed: int, rows: int, columns: int, around: int, along: int) -> Array:
     """Return smooth noise (rows, columns) in [0, 1], periodic in the columns."""
     grid = np.array(rng.uniforms(seed, 1, f"noise{around}x{along}", around * (along + 1))).reshape(along + 1, around)

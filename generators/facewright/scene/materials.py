@@ -11,6 +11,7 @@ import numpy as np
 
 from facewright.eye.parameters import AQUEOUS_INDEX, CORNEA_INDEX
 from facewright.eye.periorbita import DEPTHS_MM
+from facewright.face.complexion import AXIS_Z_MM, ROLL_MM, S_MM, Y_MM
 from facewright.face.parameters import METAL_COLOURS
 from facewright.face.skin import GREY_HAIR, RELIEF_TILE_MM, hair_colour
 from facewright.sample import Sample
@@ -32,7 +33,10 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     tile.projection, tile.projection_blend = "BOX", 0.3
     fine = g.math("MULTIPLY", tile.outputs["Color"], soft)
     painted = g.image(images["lid_relief"], round_eye).outputs["Color"]
-    normal = g.bump(g.math("ADD", fine, painted), 0.001)
+    unrolled = _unrolled(g, rest)
+    folds = g.image(images["face_relief"], unrolled, "EXTEND")
+    folds.interpolation = "Cubic"
+    normal = g.bump(g.math("ADD", g.math("ADD", fine, painted), folds.outputs["Color"]), 0.001)
     infrared = sample.image.spectrum == "nir"  # lamps beside the lens: the skin's own shine carries the picture
     roughness = g.math(
         "SUBTRACT",
@@ -44,7 +48,13 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     return principled(
         g,
         g.vector(
-            "MULTIPLY", g.attribute("albedo").outputs["Color"], g.image(images["lid_tint"], round_eye).outputs["Color"]
+            "MULTIPLY",
+            g.vector(
+                "MULTIPLY",
+                g.attribute("albedo").outputs["Color"],
+                g.image(images["face_tint"], unrolled, "EXTEND").outputs["Color"],
+            ),
+            g.image(images["lid_tint"], round_eye).outputs["Color"],
         ),
         roughness=roughness,
         normal=normal,
@@ -52,6 +62,17 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
         subsurface=0.45 if infrared or sample.scene == "face" else 0.7,
         radius_mm=radius,
     )
+
+
+def _unrolled(g: Graph, rest: Socket) -> Socket:
+    """Return the texture coordinate of template position `rest` on the maps of face/complexion.py."""
+    x, y, z = g.split(rest)
+    s = g.math("MULTIPLY", g.math("ARCTAN2", x, g.math("SUBTRACT", z, AXIS_Z_MM)), ROLL_MM)
+    column, row = (
+        g.math("DIVIDE", g.math("SUBTRACT", value, low), high - low, clamp=True)
+        for value, (low, high) in ((s, S_MM), (y, Y_MM))
+    )
+    return g.join(column, row, 0.0)
 
 
 def _lid_place(g: Graph) -> Socket:
@@ -208,14 +229,30 @@ def mouth(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
 
 
 def teeth(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
-    """Enamel, yellower with age."""
-    age = min(1.0, sample.subject.head.age_years / 90)
+    """Wet enamel over dentine, painted by face/dentition.py."""
     return principled(
         g,
-        (0.72 - 0.1 * age, 0.66 - 0.16 * age, 0.56 - 0.24 * age),
+        g.attribute("albedo").outputs["Color"] if sample.image.spectrum == "rgb" else (0.6, 0.6, 0.6),
         roughness=0.22,
-        subsurface=0.3,
+        subsurface=0.35,
         radius_mm=(0.8, 0.7, 0.6),
+    )
+
+
+def gum(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Gingiva: pink, browner in dark people, stippled and wet."""
+    dark = 0.55 * sample.subject.skin.melanin
+    colour = np.array([0.50, 0.19, 0.17]) * (1 - dark) + np.array([0.16, 0.07, 0.06]) * dark
+    if sample.image.spectrum == "nir":
+        colour = np.full(3, 0.45)
+    stipple = g.noise(g.attribute("rest").outputs["Vector"], 1.1, 2)
+    return principled(
+        g,
+        g.mix(stipple, tuple(0.8 * colour), tuple(1.2 * colour)),
+        roughness=0.3,
+        normal=g.bump(stipple, 0.0002),
+        subsurface=0.4,
+        radius_mm=(0.8, 0.3, 0.2),
     )
 
 
@@ -360,6 +397,7 @@ MATERIALS: dict[str, Material] = {
         conjunctiva,
         mouth,
         teeth,
+        gum,
         tongue,
         cloth,
         glasses_metal,

@@ -100,9 +100,9 @@ class Graph:
         self.feed(node.inputs[7], b)
         return node.outputs[2]
 
-    def image(self, image: Any, place: Socket) -> Any:
-        """Return the Image Texture node of `image` sampled at `place` (uv)."""
-        node = self.node("ShaderNodeTexImage", image=image, extension="REPEAT")
+    def image(self, image: Any, place: Socket, beyond: str = "REPEAT") -> Any:
+        """Return the Image Texture node of `image` sampled at `place` (uv); `beyond` its edges: REPEAT or EXTEND."""
+        node = self.node("ShaderNodeTexImage", image=image, extension=beyond)
         self.feed(node.inputs["Vector"], place)
         return node
 

@@ -17,8 +17,9 @@ from facewright.dataset import exr
 from facewright.errors import FacewrightError, RenderError, UserError
 from facewright.eye.iris import iris_albedo, sclera_albedo
 from facewright.eye.periorbita import periorbita
+from facewright.face.complexion import complexion, drives
 from facewright.face.expression import squint
-from facewright.face.skin import mean_albedo, relief_tile
+from facewright.face.skin import complexion_tint, mean_albedo, relief_tile
 from facewright.figure import Figure, build_figure, strands, surfaces
 from facewright.recipe import OUTPUTS
 from facewright.render import Frame
@@ -219,7 +220,10 @@ class CyclesRenderer:
         relief, tint = periorbita(
             sample.subject.eye.lids, sample.subject.skin, squint(sample.expression), sample.image.spectrum
         )
+        face = sample.subject.skin, sample.subject.make_up, drives(sample.expression), sample.image.spectrum
         return {
+            "face_relief": upload.float_image(bpy, "face_relief", complexion(*face)[0]),
+            "face_tint": upload.float_image(bpy, "face_tint", complexion_tint(*face)),
             "skin_relief": upload.float_image(bpy, "skin_relief", relief_tile(sample.subject.skin)),
             "lid_relief": upload.float_image(bpy, "lid_relief", relief),
             "lid_tint": upload.float_image(bpy, "lid_tint", tint),
