@@ -7,6 +7,7 @@ A recipe is a tree with the shape of a Sample whose leaves are distributions (`d
     frames_per_subject: 4
     outputs: [seg, depth]
     hdri_folder: ./skies          # joins Blender's own eight maps
+    backdrop_folder: ./rooms      # pictures to stand behind the person
     subject:
       eye:
         pupil_mm: {uniform: [2, 7]}
@@ -36,10 +37,12 @@ OUTPUTS = ("linear", "seg", "seg_anatomical", "coverage", "depth", "normal", "gl
 """Optional layers of a record; rgb and the JSON truth are always written."""
 SCENES = ("eye", "face")
 HDRI_SUFFIXES = (".hdr", ".exr")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 MAX_BYTES = 4_000_000
 """Largest recipe file that is read."""
 
-_SETTINGS = ("name", "extends", "scene", "frames_per_subject", "outputs", "hdri_folder", "joint")
+_SETTINGS = ("name", "extends", "scene", "frames_per_subject", "outputs", "hdri_folder", "backdrop_folder", "joint")
+_FOLDERS = ("hdri_folder", "backdrop_folder")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Recipe:
     frames_per_subject: int = 1
     outputs: tuple[str, ...] = OUTPUTS
     hdri_folder: Path | None = None
+    backdrop_folder: Path | None = None
     dists: Mapping[str, dist.Dist] = field(default_factory=dict)
     joints: tuple[dist.Joint, ...] = ()
 
@@ -59,7 +63,8 @@ class Recipe:
         """Content hash (16 hex digits): equal for recipes that draw equal samples. The name does not count."""
         data = self.to_data()
         data.pop("name")
-        data.pop("hdri_folder", None)  # where the maps lie does not change which of them is drawn
+        for key in _FOLDERS:  # where files lie does not change which of them is drawn
+            data.pop(key, None)
         return hashlib.blake2b(json.dumps(data, sort_keys=True).encode(), digest_size=8).hexdigest()
 
     @staticmethod
@@ -96,8 +101,9 @@ class Recipe:
             "frames_per_subject": self.frames_per_subject,
             "outputs": list(self.outputs),
         }
-        if self.hdri_folder:
-            data["hdri_folder"] = str(self.hdri_folder)
+        for key, folder in zip(_FOLDERS, (self.hdri_folder, self.backdrop_folder), strict=True):
+            if folder:
+                data[key] = str(folder)
         if self.joints:
             data["joint"] = [table.to_data() for table in self.joints]
         for path, chosen in self.dists.items():
@@ -113,14 +119,42 @@ def builtin_recipes() -> tuple[str, ...]:
 
 def hdri_names(folder: Path | None) -> tuple[str, ...]:
     """Return what `light.hdri` may be: the built-in maps, and the .hdr/.exr files of `folder`."""
-    if folder is None:
-        return STUDIO_HDRIS
+    return STUDIO_HDRIS + (_files(folder, "hdri_folder", HDRI_SUFFIXES) if folder else ())
+
+
+def _files(folder: Path, key: str, suffixes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the files with `suffixes` in the folder of setting `key`, sorted; there must be some."""
     if not folder.is_dir():
-        raise RecipeError(f"hdri_folder: {folder} is not a folder; create it or remove the key")
-    found = tuple(sorted(item.name for item in folder.iterdir() if item.suffix.lower() in HDRI_SUFFIXES))
+        raise RecipeError(f"{key}: {folder} is not a folder; create it or remove the key")
+    found = tuple(sorted(item.name for item in folder.iterdir() if item.suffix.lower() in suffixes))
     if not found:
-        raise RecipeError(f"hdri_folder: {folder} holds no .hdr or .exr file; add some or remove the key")
-    return STUDIO_HDRIS + found
+        raise RecipeError(f"{key}: {folder} holds no {', '.join(suffixes)} file; add some or remove the key")
+    return found
+
+
+def _folder(data: dict[str, Any], key: str, base: Path) -> Path | None:
+    """Return the folder that setting `key` names, relative to `base`."""
+    named = data.get(key)
+    if named is not None and not isinstance(named, str):
+        raise RecipeError(f"{key}: expected a path, got {named!r}")
+    return (base / named).resolve() if named else None
+
+
+def _choose_backdrops(folder: Path | None, dists: dict[str, dist.Dist]) -> None:
+    """Let the files of `folder` be the backdrops, unless the recipe says which and how often."""
+    names = _files(folder, "backdrop_folder", PICTURE_SUFFIXES) if folder else ()
+    if names:
+        dists.setdefault("backdrop.kind", dist.Constant("picture"))
+        dists.setdefault("backdrop.picture", dist.Choice(names, (1.0,) * len(names)))
+    wanted = dists["backdrop.picture"].support() if "backdrop.picture" in dists else ("none",)
+    if "backdrop.kind" in dists and "picture" in dists["backdrop.kind"].support():
+        if not names:
+            raise RecipeError("backdrop_folder: backdrop.kind may be 'picture'; set backdrop_folder to their folder")
+        for name in wanted:
+            if name not in names:
+                raise RecipeError(
+                    f"backdrop.picture: {name!r} is not in backdrop_folder {folder}{dist.nearest(name, names)}"
+                )
 
 
 def _validate(data: dict[str, Any], folder: Path) -> Recipe:
@@ -140,10 +174,7 @@ def _validate(data: dict[str, Any], folder: Path) -> Recipe:
     for number, name in enumerate(outputs):
         if name not in OUTPUTS:
             raise RecipeError(f"outputs[{number}]: unknown output {name!r}{dist.nearest(name, OUTPUTS)}")
-    hdri_folder = data.get("hdri_folder")
-    if hdri_folder is not None and not isinstance(hdri_folder, str):
-        raise RecipeError(f"hdri_folder: expected a path, got {hdri_folder!r}")
-    skies = (folder / hdri_folder).resolve() if hdri_folder else None
+    skies, rooms = (_folder(data, key, folder) for key in _FOLDERS)
     dists: dict[str, dist.Dist] = {}
     for section in DRAWN:
         if section in data:
@@ -156,6 +187,7 @@ def _validate(data: dict[str, Any], folder: Path) -> Recipe:
             if name not in (*names, "none"):
                 place = f"hdri_folder {skies}" if skies else "Blender's maps (set hdri_folder to add your own)"
                 raise RecipeError(f"light.hdri: {name!r} is not in {place}{dist.nearest(name, names)}")
+    _choose_backdrops(rooms, dists)
     if "light.leds" in dists and "list" in dists["light.leds"].support():
         places = dists.get("light.led_positions_mm")
         if places is None or not all(places.support()):
@@ -171,7 +203,7 @@ def _validate(data: dict[str, Any], folder: Path) -> Recipe:
     if not isinstance(name, str):
         raise RecipeError(f"name: expected a word, got {name!r}")
     chosen = tuple(item for item in OUTPUTS if item in outputs)
-    return Recipe(name, scene, frames, chosen, skies, ordered, tables)
+    return Recipe(name, scene, frames, chosen, skies, rooms, ordered, tables)
 
 
 def _collect(node: Any, path: str, into: dict[str, dist.Dist]) -> None:
@@ -213,8 +245,9 @@ def _read_with_base(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str
     data, folder, identity = _read(source)
     if identity in seen:
         raise RecipeError(f"{source}: extends itself through {' -> '.join((*seen, identity))}")
-    if isinstance(data.get("hdri_folder"), str):
-        data["hdri_folder"] = str((folder / data["hdri_folder"]).resolve())
+    for key in _FOLDERS:
+        if isinstance(data.get(key), str):
+            data[key] = str((folder / data[key]).resolve())
     base = data.pop("extends", None)
     if base is None:
         return data, folder

@@ -18,7 +18,7 @@ from facewright import dist, rng, schema
 from facewright.errors import DatasetError, UserError
 from facewright.eye.parameters import Eye
 from facewright.face.parameters import Expression, Hair, Head, MakeUp, Mouth, Skin, Wear
-from facewright.world.parameters import Camera, Gaze, Image, Light, Pose
+from facewright.world.parameters import Backdrop, Camera, Gaze, Image, Light, Pose
 
 if TYPE_CHECKING:
     from facewright.recipe import Recipe
@@ -53,6 +53,7 @@ class Sample:
     pose: Pose
     camera: Camera
     light: Light
+    backdrop: Backdrop
     image: Image
 
     def to_data(self) -> dict[str, Any]:
@@ -81,7 +82,7 @@ class Sample:
         return Sample.from_data(data)
 
 
-DRAWN = ("subject", "light", "expression", "gaze", "pose", "camera", "image")
+DRAWN = ("subject", "light", "backdrop", "expression", "gaze", "pose", "camera", "image")
 """Sections of a Sample that a recipe draws, in this order: a Given may look at what was drawn before it."""
 
 

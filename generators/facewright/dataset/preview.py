@@ -33,7 +33,7 @@ def preview(recipe: Recipe, seed: int, station: Station, output: Path, emit: Emi
     begun = time.monotonic()
     failed = 0
     tiles: list[tuple[np.ndarray, np.ndarray] | None] = []
-    with open_maker(station, recipe.hdri_folder, "none", emit) as (make, _):
+    with open_maker(station, recipe, "none", emit) as (make, _):
         for number in range(FRAMES):
             drawn = sample(recipe, seed, number * recipe.frames_per_subject)
             scale = min(1, TILE_PX / max(drawn.image.width, drawn.image.height))

@@ -50,7 +50,7 @@ class Station:
         args = ["--renderer", self.renderer, "--device", self.device, "--threads", str(self.threads)]
         return args + (["--refiner-python", self.refiner_python] if self.refiner_python else [])
 
-    def open_renderer(self, hdri_folder: Path | None) -> Renderer:
+    def open_renderer(self, recipe: Recipe) -> Renderer:
         """Return the renderer, not yet entered. Raises UserError where Blender is missing or too old."""
         if self.renderer == "mock":
             from facewright.mock import MockRenderer
@@ -58,7 +58,7 @@ class Station:
             return MockRenderer()
         from facewright.scene import CyclesRenderer
 
-        return CyclesRenderer(device=self.device, hdri_folder=hdri_folder, threads=self.threads or None)
+        return CyclesRenderer(self.device, recipe.hdri_folder, self.threads or None, recipe.backdrop_folder)
 
 
 def versions() -> dict[str, str]:
@@ -68,7 +68,7 @@ def versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def open_maker(
-    station: Station, hdri_folder: Path | None, refine: str, emit: Emit
+    station: Station, recipe: Recipe, refine: str, emit: Emit
 ) -> Iterator[tuple[Callable[[Sample, tuple[str, ...]], Frame], dict[str, Any]]]:
     """Yield `make(sample, outputs) -> Frame`, which renders, checks and refines, and what it is made of.
 
@@ -80,7 +80,7 @@ def open_maker(
     with contextlib.ExitStack() as stack:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            renderer = stack.enter_context(station.open_renderer(hdri_folder))
+            renderer = stack.enter_context(station.open_renderer(recipe))
         for warning in caught:
             emit({"event": "warning", "message": str(warning.message)})
         about = {**versions(), **renderer.about}
@@ -133,7 +133,7 @@ def work(folder: Path, station: Station, emit: Emit, feed: Iterable[int] | None 
     recipe = Recipe.load(folder / RECIPE)
     indices = plan(writer, writer.card.wanted).pending if feed is None else feed
     good = True
-    with open_maker(station, recipe.hdri_folder, writer.card.refine, emit) as (make, about):
+    with open_maker(station, recipe, writer.card.refine, emit) as (make, about):
         emit({"event": "worker", "about": about})
         for index in indices:
             if not writer.claim(index):

@@ -27,7 +27,7 @@ from facewright.sample import Sample
 from facewright.scene import compat, passes, upload
 from facewright.scene.materials import MATERIALS
 from facewright.scene.nodes import Graph
-from facewright.scene.world import camera_object, illuminant, lamps, led_radiance, world_light
+from facewright.scene.world import backdrop_plane, camera_object, illuminant, lamps, led_radiance, world_light
 from facewright.truth import Truth
 
 Array = np.ndarray
@@ -45,14 +45,21 @@ class CyclesRenderer:
     """Images samples with Cycles. A context manager; see render.Renderer.
 
     `device` is one of DEVICES (auto: the first GPU that works, else cpu), `hdri_folder` a folder of the user's
-    environment maps, `threads` the number of CPU threads (None: all).
+    environment maps, `threads` the number of CPU threads (None: all), `backdrop_folder` one of the user's backdrops.
     """
 
-    def __init__(self, device: str = "auto", hdri_folder: Path | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        device: str = "auto",
+        hdri_folder: Path | None = None,
+        threads: int | None = None,
+        backdrop_folder: Path | None = None,
+    ) -> None:
         if device not in DEVICES:
             raise UserError(f"device {device!r} is not one of {', '.join(DEVICES)}")
         self.bpy = compat.import_bpy()
-        self.device, self.hdri_folder, self.threads = device, hdri_folder, threads
+        self.device, self.threads = device, threads
+        self.hdri_folder, self.backdrop_folder = hdri_folder, backdrop_folder
         self.about: dict[str, Any] = {}
         self._means: dict[str, Array] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -165,6 +172,7 @@ class CyclesRenderer:
         mirrors = [thing for thing in groups["eyes"] if thing.pass_index == passes.CORNEA] + groups["clear"]
         lamps(bpy, figure, scene.collection, mirrors)
         scene.world = world_light(bpy, figure, self.hdri_folder, self._means)
+        backdrop_plane(bpy, figure, self.backdrop_folder, self._means, scene.collection)
         self._settings(scene, sample)
         return scene, groups
 
@@ -337,20 +345,26 @@ class CyclesRenderer:
         return "CPU"
 
 
+HIGHLIGHT = 0.62
+"""Linear luminance that automatic exposure leaves to the bright side of a face: 80 % of white in sRGB."""
+
+
 def exposure(linear: Array, sample: Sample, face_box: Array) -> float:
     """Return the gain that brings the picture to its automatic exposure plus `image.exposure_ev`.
 
-    The camera meters log-mean luminance, three quarters inside the face box [x0, y0, x1, y1] and one quarter over
-    the picture; darker skin is metered darker, as an incident meter would, by the square root of its albedo.
+    The camera meters log-mean luminance, seven eighths inside the face box [x0, y0, x1, y1] and one eighth over the
+    picture, and keeps nine tenths of the box below HIGHLIGHT; darker skin is metered darker, as an incident meter
+    would, by the square root of its albedo.
     """
     height, width = linear.shape[:2]
     x0, x1 = np.clip(face_box[[0, 2]], 0, width).astype(int)
     y0, y1 = np.clip(face_box[[1, 3]], 0, height).astype(int)
     inside = linear[y0:y1, x0:x1] if x1 - x0 > 4 and y1 - y0 > 4 else linear
-    metered = _log_mean(inside) ** 0.75 * _log_mean(linear) ** 0.25
+    metered = _log_mean(inside) ** 0.875 * _log_mean(linear) ** 0.125
     albedo = float(mean_albedo(sample.subject.skin, sample.image.spectrum) @ LUMINANCE)
     key = 0.20 * math.sqrt(albedo / 0.35)
-    return min(1e4, key / metered) * 2.0**sample.image.exposure_ev
+    bright = float(np.percentile(inside @ LUMINANCE.astype(np.float32), 90))
+    return min(1e4, key / metered, HIGHLIGHT / max(bright, 1e-6)) * 2.0**sample.image.exposure_ev
 
 
 def _log_mean(linear: Array) -> float:

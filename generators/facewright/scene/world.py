@@ -13,10 +13,11 @@ from facewright.figure import Figure
 from facewright.geometry.camera import CAMERA_FROM_BLENDER, WORLD_FROM_HEAD
 from facewright.scene.compat import use_nodes
 from facewright.scene.nodes import Graph
-from facewright.scene.upload import METRES
+from facewright.scene.upload import METRES, float_image
 from facewright.truth import CameraTruth
+from facewright.world.backdrop import blurred, paint
 from facewright.world.leds import LED_RADIUS_MM, led_power
-from facewright.world.parameters import STUDIO_HDRIS, Light
+from facewright.world.parameters import STUDIO_HDRIS, Backdrop, Light
 
 Array = np.ndarray
 SENSOR_MM = 36.0
@@ -69,6 +70,11 @@ def world_light(bpy: Any, figure: Figure, folder: Path | None, means: dict[str, 
         sky = g.node("ShaderNodeTexEnvironment", image=image)
         g.feed(sky.inputs["Vector"], turn.outputs[0])
         colour = sky.outputs["Color"]
+        if figure.sample.backdrop.kind == "blur":
+            soft = float_image(bpy, "soft_sky", _soft_sky(image, figure.sample.backdrop.blur))
+            seen = g.node("ShaderNodeTexEnvironment", image=soft, interpolation="Cubic")
+            g.feed(seen.inputs["Vector"], turn.outputs[0])
+            colour = g.mix(_looked_at(g), colour, seen.outputs["Color"])
         if figure.sample.image.spectrum == "nir":
             colour = _grey(g, colour)
         g.feed(background.inputs["Color"], colour)
@@ -80,12 +86,105 @@ def world_light(bpy: Any, figure: Figure, folder: Path | None, means: dict[str, 
     return world
 
 
+BACKDROP_MM = 3000.0
+"""Distance of the backdrop behind the person."""
+SOFT_SKY = (64, 128)
+"""Rows and columns of an environment map out of focus."""
+
+
+def _looked_at(g: Graph) -> Any:
+    """Return 1 for rays that the camera sees, straight or through lenses."""
+    path = g.node("ShaderNodeLightPath")
+    return g.math("MAXIMUM", path.outputs["Is Camera Ray"], path.outputs["Is Transmission Ray"])
+
+
+def _soft_sky(image: Any, blur: float) -> Array:
+    """Return map `image` (R, C, 3) shrunk to SOFT_SKY under a Gaussian of `blur` of a picture's width."""
+    columns, rows = image.size
+    pixels = np.empty(columns * rows * 4, np.float32)
+    image.pixels.foreach_get(pixels)
+    rgb = np.minimum(pixels.reshape(rows, columns, 4)[..., :3].astype(float), 50.0)
+    r, c = (np.arange(n + 1) * size // n for n, size in zip(SOFT_SKY, (rows, columns), strict=True))
+    sums = np.add.reduceat(np.add.reduceat(rgb, r[:-1], axis=0), c[:-1], axis=1)
+    return blurred(sums / (np.diff(r)[:, None] * np.diff(c)[None])[..., None], 0.6 + 12 * blur)
+
+
+def backdrop_plane(bpy: Any, figure: Figure, folder: Path | None, means: dict[str, Array], collection: Any) -> None:
+    """Stand a painted backdrop or a user's picture behind the person, seen by the camera alone."""
+    backdrop, camera, light = figure.sample.backdrop, figure.camera, figure.sample.light
+    if backdrop.kind in ("map", "blur"):
+        return
+    if backdrop.kind == "picture":
+        picture = _user_picture(bpy, backdrop, folder, camera.height / camera.width)
+    else:
+        picture = paint(backdrop, (figure.sample.seed, figure.sample.index))
+    if figure.sample.image.spectrum == "nir":
+        picture = np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2)
+    pinhole, forward = -camera.rotation.T @ camera.translation_mm, camera.rotation[2]
+    away = float((figure.head_origin - pinhole) @ forward) + BACKDROP_MM
+    wide, high = (1.02 * away * n / camera.K[0, 0] * METRES for n in (camera.width, camera.height))
+    data = bpy.data.meshes.new("backdrop")
+    corners = [(x * wide / 2, y * high / 2, 0.0) for x, y in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+    data.from_pydata(corners, [], [(0, 1, 2, 3)])
+    made = bpy.data.materials.new("backdrop")
+    g = Graph(use_nodes(made))
+    texture = g.image(
+        float_image(bpy, "backdrop", picture), g.node("ShaderNodeTexCoord").outputs["Generated"], "EXTEND"
+    )
+    texture.interpolation = "Cubic"
+    level = backdrop.gain * (light.hdri_strength if light.hdri != "none" else 0.3 * light.key_strength)
+    colour = np.ones(3) if figure.sample.image.spectrum == "nir" else illuminant(light, means)
+    tinted = g.vector("MULTIPLY", texture.outputs["Color"], tuple(level * colour))
+    g.output(g.shader("ShaderNodeEmission", Color=tinted, Strength=1.0))
+    made.cycles.emission_sampling = "NONE"
+    data.materials.append(made)
+    thing = bpy.data.objects.new("backdrop", data)
+    matrix = np.eye(4)
+    matrix[:3, :3] = camera.rotation.T @ CAMERA_FROM_BLENDER
+    matrix[:3, 3] = (pinhole + away * forward) * METRES
+    thing.matrix_world = matrix.T.tolist()  # RNA takes columns
+    thing.visible_diffuse = thing.visible_glossy = thing.visible_shadow = thing.visible_volume_scatter = False
+    collection.objects.link(thing)
+
+
+PICTURE_PX = 512
+"""Width to which a user's picture is reduced."""
+
+
+def _user_picture(bpy: Any, backdrop: Backdrop, folder: Path | None, aspect: float) -> Array:
+    """Return the user's picture (R, C, 3), linear, row 0 below, cut to `aspect` = height / width, out of focus."""
+    path = (folder or Path()) / backdrop.picture
+    if not path.is_file():
+        raise AssetError(f"backdrop.picture: {backdrop.picture!r} is not at {path}; set backdrop_folder to its folder")
+    try:
+        image = bpy.data.images.load(str(path))
+        columns, rows = image.size
+        if not columns or not rows:
+            raise RuntimeError
+    except RuntimeError:
+        raise AssetError(
+            f"backdrop.picture: {path} is no picture that Blender can read; replace or remove it"
+        ) from None
+    image.scale(PICTURE_PX, max(1, round(PICTURE_PX * rows / columns)))
+    columns, rows = image.size
+    pixels = np.empty(columns * rows * 4, np.float32)
+    image.pixels.foreach_get(pixels)
+    rgb = pixels.reshape(rows, columns, 4)[..., :3].astype(float)
+    bpy.data.images.remove(image)
+    rgb = np.where(rgb <= 0.04045, rgb / 12.92, ((np.maximum(rgb, 0) + 0.055) / 1.055) ** 2.4)
+    wide, high = (columns, round(columns * aspect)) if rows >= columns * aspect else (round(rows / aspect), rows)
+    left, low = (columns - wide) // 2, (rows - high) // 2
+    return blurred(rgb[low : low + high, left : left + wide], backdrop.blur * wide)
+
+
 def lamps(bpy: Any, figure: Figure, collection: Any, mirrors: list[Any]) -> None:
     """Add the key light and the LEDs; `mirrors` do not reflect the LEDs: their glints are rendered apart."""
     light = figure.sample.light
     aim = figure.head_origin
     if light.key_strength > 0:
         _key(bpy, figure, aim, collection)
+    if light.rim_strength > 0:
+        _rim(figure, aim, bpy, collection)
     if not len(figure.leds):
         return
     apart = bpy.data.collections.new("mirrors")
@@ -140,6 +239,8 @@ def _key(bpy: Any, figure: Figure, aim: Array, collection: Any) -> None:
         wide = float(np.clip(0.8 * size, 150, 620))  # phone to desktop monitor; the camera sits on its upper edge
         high = SCREEN_ASPECT * wide
         _area(bpy, centre + (high / 2 + 12) * camera.rotation[1], toward, (wide, high), power, colour, collection)
+    elif light.key_kind == "flash":
+        _area(bpy, centre - 70 * camera.rotation[1], toward, (45.0, 28.0), power, colour, collection)
     elif light.key_kind == "window":
         columns, rows = WINDOW_PANES
         x, y = _axes(toward)
@@ -152,6 +253,17 @@ def _key(bpy: Any, figure: Figure, aim: Array, collection: Any) -> None:
     else:
         outer = float(np.clip(0.35 * size, 60, 230))
         _ring(bpy, centre + 4 * toward, toward, 0.78 * outer, outer, power, colour, collection)
+
+
+def _rim(figure: Figure, aim: Array, bpy: Any, collection: Any) -> None:
+    """Add the light from behind: a softbox above the shoulder."""
+    light = figure.sample.light
+    a = math.radians(light.rim_azimuth_deg)
+    toward = WORLD_FROM_HEAD @ np.array([0.9 * math.sin(a), 0.43, 0.9 * math.cos(a)])
+    colour = (1.0, 1.0, 1.0) if figure.sample.image.spectrum == "nir" else blackbody(light.key_temperature_k)
+    distance = 1100.0
+    power = light.rim_strength * math.pi**2 * (distance * METRES) ** 2
+    _area(bpy, aim + distance * toward, toward, (450.0, 450.0), power, colour, collection)
 
 
 def _area(

@@ -30,7 +30,36 @@ def _led_radius(values: Mapping[str, Any], u: Sequence[float]) -> float:
 
 OUTDOORS = ("courtyard", "forest", "sunrise", "sunset")
 """Those under open sky: people squint there."""
-KEY_KINDS = ("softbox", "window", "screen", "ring")
+KEY_KINDS = ("softbox", "window", "screen", "ring", "flash")
+BACKDROPS = ("map", "blur", "paper", "wall", "room", "garden", "bokeh", "picture")
+
+
+def _gaze(sd: float, low: float, high: float, mean: float = 0.0) -> Given:
+    """Return a Given for a gaze angle: round the head's axis, or, where it is counted from the camera, mostly at it."""
+    wide, near = Normal(mean, sd, low, high), Normal(0, 1.5, -4, 4)
+
+    def draw(values: Mapping[str, Any], u: Sequence[float]) -> float:
+        at_camera = values["gaze.reference"] == "camera" and u[1] < AT_CAMERA_SHARE
+        return float((near if at_camera else wide).draw(u[:1]))
+
+    return Given(draw, 2)
+
+
+AT_CAMERA_SHARE = 0.75
+"""Share of people who look into the lens where gaze is counted from the camera; reasoned for portraits and calls."""
+
+
+def _key_strength(values: Mapping[str, Any], u: Sequence[float]) -> float:
+    """Draw the key's strength: a flash outshines the room."""
+    low, high = (1.0, 4.0) if values["light.key_kind"] == "flash" else (0.05, 1.5)
+    return low * (high / low) ** u[0]
+
+
+def _key_azimuth(values: Mapping[str, Any], u: Sequence[float]) -> float:
+    """Draw the key's azimuth: one in eight shines from behind."""
+    if u[0] < 0.12:
+        return (130 + 45 * u[1]) * (1 if u[2] < 0.5 else -1)
+    return -110 + 220 * u[1]
 
 
 @dataclass(frozen=True)
@@ -42,8 +71,8 @@ class Gaze:
         choices=("head", "camera"),
         doc="direction that yaw and pitch are counted from: the head's forward axis, or the line to the camera",
     )
-    yaw_deg: float = param(Normal(0, 14, -35, 35), -60, 60, unit="deg", doc="+ toward image-left of a frontal face")
-    pitch_deg: float = param(Normal(-3, 10, -28, 25), -45, 40, unit="deg", doc="+ up")
+    yaw_deg: float = param(_gaze(14, -35, 35), -60, 60, unit="deg", doc="+ toward image-left of a frontal face")
+    pitch_deg: float = param(_gaze(10, -28, 25, -3), -45, 40, unit="deg", doc="+ up")
     distance_mm: float = param(LogUniform(300, 3000), 100, 100000, unit="mm", doc="to the fixated point")
 
 
@@ -91,18 +120,31 @@ class Light:
     hdri_rotation_deg: float = param(Uniform(0, 360), 0, 360, unit="deg", doc="about the vertical axis")
     hdri_strength: float = param(LogUniform(0.5, 1.6), 0, 100, doc="after normalising the map's mean luminance to 1")
     key_kind: str = param(
-        choice(softbox=2, window=3, screen=2, ring=0.6),
+        choice(softbox=2, window=3, screen=2, ring=0.6, flash=0.7),
         choices=KEY_KINDS,
         doc="what shines beside the map, and shows in the cornea: a softbox, a window with panes, a screen under the "
-        "camera, a ring light round it",
+        "camera, a ring light round it, a flash above it",
     )
-    key_strength: float = param(LogUniform(0.05, 1.5), 0, 100, doc="key light, relative to the map")
-    key_azimuth_deg: float = param(Uniform(-110, 110), -180, 180, unit="deg", doc="position, + subject's left")
+    key_strength: float = param(Given(_key_strength), 0, 100, doc="key light, relative to the map")
+    key_azimuth_deg: float = param(Given(_key_azimuth, 3), -180, 180, unit="deg", doc="position, + subject's left")
     key_elevation_deg: float = param(Uniform(-15, 65), -90, 90, unit="deg", doc="position, + above")
     key_size_mm: float = param(
         LogUniform(80, 900), 1, 10000, unit="mm", doc="edge of the softbox; window, screen and ring scale with it"
     )
     key_temperature_k: float = param(Uniform(2700, 7500), 1500, 15000, unit="K", doc="colour temperature")
+    rim_strength: float = param(
+        Given(lambda v, u: 0.3 + 2.2 * u[1] if u[0] < 0.22 else 0.0, 2),
+        0,
+        100,
+        doc="light from behind on hair and cheek, relative to the map; 0: none",
+    )
+    rim_azimuth_deg: float = param(
+        Given(lambda v, u: (125 + 35 * u[0]) * (1 if u[1] < 0.5 else -1), 2),
+        -180,
+        180,
+        unit="deg",
+        doc="its position, + subject's left",
+    )
     leds: str = param("none", choices=LAYOUTS, doc="infrared LEDs: how they are laid out")
     led_mount: str = param(
         "camera",
@@ -138,6 +180,26 @@ class Light:
         sizes=range(0, 3 * MAX_LEDS + 1, 3),
     )
     led_strength: float = param(LogUniform(0.6, 1.6), 0, 100, doc="irradiance relative to a well-exposed image")
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """What stands behind the person; it gives no light."""
+
+    kind: str = param(
+        choice(map=5, blur=4, paper=3, wall=3, room=5, garden=2, bokeh=1.5),
+        choices=BACKDROPS,
+        doc="the environment map, sharp or out of focus; painted paper, wall, room, garden or lights of the night; or "
+        "one of the user's pictures",
+    )
+    picture: str = param("none", doc="kind picture: a file in backdrop_folder")
+    hue: float = param(Uniform(0, 1), 0, 1, doc="hue of paper, wall or room")
+    saturation: float = param(Given(lambda v, u: 0.7 * u[0] ** 2), 0, 1, doc="saturation of paper, wall or room")
+    value: float = param(Uniform(0.1, 0.95), 0, 1, doc="brightness of paper, wall or room")
+    blur: float = param(
+        LogUniform(0.004, 0.05), 0, 0.3, doc="blur of what is painted or a picture: sigma as a share of its width"
+    )
+    gain: float = param(LogUniform(0.5, 1.6), 0, 100, doc="its light, relative to a wall in the scene's mean light")
 
 
 @dataclass(frozen=True)
