@@ -1,6 +1,6 @@
-"""How many samples does an eye need? Error against a reference with 16 times the samples, and the time of each stage.
+"""How many samples does an eye need? Error against a reference with 16 times the samples; frames.py has the times.
 
-    python benchmarks/eye_noise.py [--frames 3] [--width 320] [--samples 8 16 24 48]
+    python benchmarks/eye_noise.py [--frames 3] [--scale 0.5] [--samples 8 16 24 48]
 
 Every picture is denoised and encoded as it would be written; the reference has 16 times the default samples, without
 adaptive stopping. RMSE is over sRGB values in [0, 1]. Writes benchmarks/results/eye_noise.json and .md.
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,8 @@ from facewright import Recipe, sample
 from facewright.scene import CyclesRenderer
 
 DEFAULT = 24
+SIZES = {"eye_rgb": (640, 480), "eye_nir": (400, 640)}
+"""Native width and height of each recipe."""
 
 
 class Reference(CyclesRenderer):
@@ -33,31 +34,32 @@ class Reference(CyclesRenderer):
 def main() -> None:
     args = arguments()
     rows = []
-    for recipe, height in (("eye_rgb", args.width * 3 // 4), ("eye_nir", args.width * 8 // 5)):
-        size = [f"image.width={args.width}", f"image.height={height}"]
+    for recipe, native in SIZES.items():
+        width, height = (round(args.scale * n) for n in native)
+        size = [f"image.width={width}", f"image.height={height}"]
         for index in range(args.frames):
-            truth, _ = render(Reference, recipe, [*size, f"image.samples={16 * DEFAULT}"], index)
+            truth = render(Reference, recipe, [*size, f"image.samples={16 * DEFAULT}"], index)
             for count in args.samples:
-                picture, seconds = render(CyclesRenderer, recipe, [*size, f"image.samples={count}"], index)
+                picture = render(CyclesRenderer, recipe, [*size, f"image.samples={count}"], index)
                 error = float(np.sqrt(np.square(picture - truth).mean()))
-                row = {"recipe": recipe, "index": index, "samples": count, "rmse": error, "seconds": seconds}
-                rows.append(row)
-                print(row, flush=True)
-    result = {"width": args.width, "rows": rows, "machine": machine()}
+                rows.append(
+                    {"recipe": recipe, "size": [width, height], "index": index, "samples": count, "rmse": error}
+                )
+                print(rows[-1], flush=True)
+            write({"rows": rows, "machine": machine()})
+
+
+def write(result: dict) -> None:
     folder = Path(__file__).parent / "results"
     (folder / "eye_noise.json").write_text(json.dumps(result, indent=1) + "\n")
     (folder / "eye_noise.md").write_text(markdown(result))
-    print(markdown(result))
 
 
-def render(kind: type[CyclesRenderer], recipe: str, changes: list[str], index: int) -> tuple[np.ndarray, dict]:
-    """Return the sRGB picture (H, W, 3) in [0, 1] and its seconds by stage."""
+def render(kind: type[CyclesRenderer], recipe: str, changes: list[str], index: int) -> np.ndarray:
+    """Return the sRGB picture (H, W, 3) in [0, 1]."""
     loaded = Recipe.load(recipe, changes)
     with kind(device="cpu") as renderer:
-        start = time.perf_counter()
-        frame = renderer(sample(loaded, 0, index), loaded.outputs)
-        whole = time.perf_counter() - start
-    return frame.rgb / 255.0, {**{k: round(v, 3) for k, v in frame.seconds.items()}, "whole": round(whole, 3)}
+        return renderer(sample(loaded, 0, index), loaded.outputs).rgb / 255.0
 
 
 def machine() -> dict:
@@ -72,28 +74,23 @@ def markdown(result: dict) -> str:
     lines = [
         "# Samples per eye",
         "",
-        f"Pictures {result['width']} px wide against a reference of {16 * DEFAULT} samples, both denoised: RMSE of "
-        "sRGB values, mean and worst over frames; seconds of sampling and of the whole frame.",
+        f"RMSE of sRGB values against a reference of {16 * DEFAULT} samples without adaptive stopping, both denoised.",
         "",
-        "| recipe | samples | RMSE mean | RMSE worst | sampling s | whole frame s | whole / sampling |",
-        "|---|---|---|---|---|---|---|",
+        "| recipe | size | samples | frames | RMSE mean | RMSE worst |",
+        "|---|---|---|---|---|---|",
     ]
-    for key in sorted({(row["recipe"], row["samples"]) for row in result["rows"]}):
-        rows = [row for row in result["rows"] if (row["recipe"], row["samples"]) == key]
+    for name, samples in sorted({(row["recipe"], row["samples"]) for row in result["rows"]}):
+        rows = [row for row in result["rows"] if (row["recipe"], row["samples"]) == (name, samples)]
         error = [row["rmse"] for row in rows]
-        sampling = float(np.mean([row["seconds"]["beauty"] for row in rows]))
-        whole = float(np.mean([row["seconds"]["whole"] for row in rows]))
-        lines.append(
-            f"| {key[0]} | {key[1]} | {np.mean(error):.4f} | {max(error):.4f} | {sampling:.1f} | {whole:.1f} | "
-            f"{whole / sampling:.2f} |"
-        )
+        size = "x".join(map(str, rows[0]["size"]))
+        lines.append(f"| {name} | {size} | {samples} | {len(rows)} | {np.mean(error):.4f} | {max(error):.4f} |")
     return "\n".join([*lines, "", ", ".join(f"{k} {v}" for k, v in result["machine"].items()), ""])
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=3)
-    parser.add_argument("--width", type=int, default=320)
+    parser.add_argument("--scale", type=float, default=1.0, help="of the native size")
     parser.add_argument("--samples", type=int, nargs="+", default=[8, 16, DEFAULT, 48])
     return parser.parse_args()
 
