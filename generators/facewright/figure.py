@@ -15,7 +15,7 @@ from facewright import rng
 from facewright.errors import UserError
 from facewright.eye import adnexa, anatomy, folds, lids
 from facewright.eye.anatomy import Globe
-from facewright.face import glasses
+from facewright.face import glasses, wear
 from facewright.face import hair as hair_module
 from facewright.face.basis import head_basis
 from facewright.face.cloth import shirt
@@ -160,7 +160,8 @@ def surfaces(figure: Figure) -> list[Mesh]:
     parts = _head_meshes(sample, mesh, shade, figure.head)
     parts += dentition(figure.basis_vertices, sample.subject.mouth, (sample.seed, sample.subject_index))
     parts += [part for eye in figure.eyes.values() for part in eye.adnexa]
-    parts.append(shirt(sample.subject.wear, figure.basis_vertices, shade.head[: len(figure.basis_vertices)]))
+    parts += shirt(sample.subject.wear, figure.basis_vertices, shade.head[: len(figure.basis_vertices)])
+    parts += wear.worn(sample.subject.wear, _worn_on(figure.head), (sample.seed, sample.subject_index))
     worn = figure.glasses.frame if figure.glasses else []
     return [*(_posed(part, figure.turn) for part in parts), *worn]
 
@@ -169,8 +170,18 @@ def strands(figure: Figure) -> list[Strands]:
     """Return lashes, brows and head hair in world mm."""
     near = near_side(figure.sample)
     found = [hairs for side in SIDES for hairs in _lashes(figure, side)]
-    found += _hairs(figure.sample, topology(near), figure.head)
+    hat, on = figure.sample.subject.wear.hat, _worn_on(figure.head)
+    hairs = _hairs(figure.sample, topology(near), figure.head)
+    found += [h.moved(wear.tuck(h.points, hat, on)) if h.channel == "hair" else h for h in hairs]
     return [s.moved(_turned(s.points.reshape(-1, 3), figure.turn).reshape(s.points.shape)) for s in found]
+
+
+def _worn_on(head: Array) -> wear.Skin:
+    """Return the skin that things are worn on; its ids hold on every mesh, `head` (V, 3) mm has their places."""
+    mesh = topology()
+    ears = {side: mesh.vertices_of(f"{side}_ear") for side in SIDES}
+    face = mesh.vertices_of("skin", "nose", "upper_lip", "lower_lip")
+    return wear.Skin(head, face, mesh.vertices_of("skin", "nose", "neck", "torso"), ears)
 
 
 def eye_rotations(resting: Body, target: Array) -> dict[str, Array]:

@@ -169,7 +169,8 @@ def _eye(eye: PosedEye, figure: Figure) -> EyeTruth:
     if figure.glasses:  # light would pass the lens twice
         mirrors = np.full_like(mirrors, np.nan)
     sample_eye = figure.sample.subject.eye
-    worn = figure.glasses.lenses[globe.side].rim() if figure.glasses else np.zeros((0, 3))
+    clear = figure.glasses.lenses.get(globe.side) if figure.glasses else None
+    worn = clear.rim() if clear else np.zeros((0, 3))
     return EyeTruth(
         globe.side,
         centre,

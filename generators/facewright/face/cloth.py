@@ -1,4 +1,4 @@
-"""A shirt: the torso's skin, lifted off the body and hemmed at the neck."""
+"""Shirts: the torso's skin, lifted off the body and hemmed at the neck, and collars."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OFFSET_MM, HEM_MM = 5.0, 3.5
 """Distance of the cloth from the skin, and depth of the folded hem."""
 SKIRT_MM = 320.0
 """How far the cloth hangs below the cut of the torso, so that small bodies fill a picture framed for adults."""
-NECKLINE = {"crew": -143.0, "v_neck": -146.0, "high": -124.0}
+NECKLINE = {"crew": -143.0, "v_neck": -146.0, "high": -124.0, "collar": -141.0}
 """Height of the neckline at the side of the neck, mm below the eyes' middle on the template."""
 
 
@@ -68,8 +68,15 @@ def _neckline(style: str, x: Array, z: Array) -> Array:
     return line
 
 
-def shirt(wear: Wear, body: Array, follow: Array) -> Mesh:
-    """Return the shirt over resting-topology vertices `body` (V, 3) head mm; `follow` (V,) is their head share."""
+STAND_MM, LEAF_MM, POINT_MM = 24.0, 36.0, 24.0
+"""Height of a collar's stand, depth of its leaf at the nape, and how much longer its points are."""
+
+
+def shirt(wear: Wear, body: Array, follow: Array) -> list[Mesh]:
+    """Return the shirt, and its collar if it has one.
+
+    `body` (V, 3) head mm are resting-topology vertices, `follow` (V,) their share of the head's turn.
+    """
     used, quads, steps, rim, foot, drop = _pattern(wear.shirt)
     skin = body[used]
     normals = vertex_normals(skin, quads)
@@ -82,12 +89,48 @@ def shirt(wear: Wear, body: Array, follow: Array) -> Mesh:
     rest = np.concatenate([body[used], hem, below])
     for step in steps:
         vertices, share, rest = step.positions(vertices), step.linear(share), step.linear(rest)
-    faces = steps[-1].faces
-    return Mesh(
-        "shirt",
-        vertices,
-        faces,
-        np.full(len(faces), int(Label.CLOTH), np.uint8),
-        "cloth",
-        {"head": share, "rest": rest},
+    parts = [_cloth("shirt", vertices, steps[-1].faces, share, rest)]
+    if wear.shirt == "collar":
+        parts.append(_collar(outer[rim], follow[used][rim]))
+    return parts
+
+
+def _collar(rim: Array, follow: Array) -> Mesh:
+    """Return a turned-down collar on the shirt's `rim` (n, 3), whose head share is `follow` (n,): open in front."""
+    middle = rim.mean(axis=0)
+    angle = np.arctan2(rim[:, 0] - middle[0], rim[:, 2] - middle[2])
+    order = np.argsort(angle)
+    at = np.linspace(0.16, 2 * np.pi - 0.16, 90)  # from the left of the throat over the nape to its right
+    turn = np.where(at > np.pi, at - 2 * np.pi, at)
+    line = np.stack([np.interp(turn, angle[order], rim[order, k], period=2 * np.pi) for k in range(3)], axis=1)
+    share = np.interp(turn, angle[order], follow[order], period=2 * np.pi)
+    for _ in range(5):
+        line[1:-1] = 0.5 * line[1:-1] + 0.25 * (line[2:] + line[:-2])
+    out = (line - middle) * [1, 0, 1]
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    front = np.exp(-((np.pi - np.abs(at - np.pi)) ** 2) / 0.5)[:, None]
+    up = np.array([0, 1.0, 0])
+    stand = STAND_MM * (1 - 0.35 * front)
+    leaf = LEAF_MM + POINT_MM * front
+    rows = [
+        line - 2.0 * up,
+        line + 0.5 * stand * up - 1.0 * out,
+        line + stand * up - 1.5 * out,
+        line + (stand + 1.5) * up + 0.5 * out,
+        line + (stand - 3.0) * up + 3.5 * out,
+        line + (stand - 0.5 * leaf) * up + 7.0 * out,
+        line + (stand - leaf) * up + (11.0 + 8.0 * front) * out,
+        line + (stand - leaf + 0.5) * up + (9.0 + 8.0 * front) * out,
+    ]
+    n = len(line)
+    r, k = np.meshgrid(np.arange(len(rows) - 1), np.arange(n - 1), indexing="ij")
+    a = (r * n + k).ravel()
+    vertices = np.concatenate(rows)
+    return _cloth(
+        "collar", vertices, np.stack([a, a + 1, a + 1 + n, a + n], axis=1), np.tile(share, len(rows)), vertices
     )
+
+
+def _cloth(name: str, vertices: Array, faces: Array, share: Array, rest: Array) -> Mesh:
+    labels = np.full(len(faces), int(Label.CLOTH), np.uint8)
+    return Mesh(name, vertices, faces, labels, "cloth", {"head": share, "rest": rest})

@@ -1,4 +1,4 @@
-"""Corrective glasses: lenses ground to a power, the frame round them, and how both sit on a face. Head axes, mm.
+"""Glasses: lenses ground to a power, the frame round them, and how both sit on a face. Head axes, mm.
 
 Lens axes: origin where the optical axis leaves the back surface, z along that axis away from the eye, x toward the
 subject's left, y up. Sizes follow the boxing system (ISO 8624): a lens is as wide as the box round its outline.
@@ -180,7 +180,17 @@ def fit(spec: Glasses, skin: Array, corneas: Array, ears: Array) -> Pair:
         parts.append(_temple(spec, lens, ear, relief(skin, 0, sign)))
     if spec.material == "metal" or spec.shape == "browline":
         parts += [part for lens in lenses.values() for part in _pad(lens, front)]
+    if spec.kind == "sun":
+        return Pair({}, [*parts, *(_dark(lens) for lens in lenses.values())])
     return Pair(lenses, parts)
+
+
+def _dark(lens: Lens) -> Mesh:
+    """Return a dark lens: its front surface, opaque to labels."""
+    front = lens.meshes()[0]
+    return replace(
+        front, name=f"{lens.side}_dark_lens", labels=_ids(front.faces, Label.GLASSES_LENS), material="dark_lens"
+    )
 
 
 def relief(quads: Array, axis: int, sign: float = 1.0) -> Callable[[Array], Array]:

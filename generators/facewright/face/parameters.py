@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
-from facewright.dist import Given, Normal, Uniform, choice, param
+from facewright.dist import Given, LogUniform, Normal, Uniform, choice, param
 from facewright.world.parameters import OUTDOORS
 
 Values = Mapping[str, Any]
@@ -369,11 +369,13 @@ GLASSES = {
 
 
 def _glasses(values: Values, u: U) -> str:
-    """Draw whether glasses are worn: one in twelve children to one in three of the old.
+    """Draw whether glasses are worn: one in twelve children to one in three of the old, dark ones by one in 25.
 
     Reasoned: rates rise with age (refractive error, then presbyopia), but fewer than the half of all adults who own
     glasses, so that most pictures show bare eyes.
     """
+    if u[0] > 0.96 and values["subject.head.age_years"] > 4:
+        return "sun"
     return "clear" if u[0] < 0.07 + 0.27 * values["subject.head.age_years"] / 80 else "none"
 
 
@@ -433,9 +435,11 @@ def _base_curve(values: Values, u: U) -> float:
 
 @dataclass(frozen=True)
 class Glasses:
-    """Corrective glasses: frame, lenses and how they sit."""
+    """Glasses: frame, lenses and how they sit."""
 
-    kind: str = param(Given(_glasses), choices=("none", "clear"), doc="are glasses worn?")
+    kind: str = param(
+        Given(_glasses), choices=("none", "clear", "sun"), doc="none, corrective, or dark ones without power"
+    )
     shape: str = param(
         choice(rectangle=4, round=3, aviator=1.5, browline=1.5, rimless=1.2), choices=tuple(GLASSES), doc="frame shape"
     )
@@ -473,20 +477,115 @@ class Glasses:
     coating: str = param(
         choice(green=5, blue=3, none=1.5), choices=("green", "blue", "none"), doc="colour of the residual reflection"
     )
+    tint: float = param(Uniform(0.02, 0.22), 0, 1, doc="sun: what light a dark lens lets through")
+    tint_hue: float = param(Uniform(0, 1), 0, 1, doc="sun: its hue: grey at 0.5, warm below, cool above")
     reflectance: float = param(
         Uniform(0.005, 0.015), 0, 0.2, doc="of one coated surface at normal incidence; without coating it is Fresnel's"
     )
+
+
+HATS = ("none", "beanie", "cap", "brim", "turban", "headscarf")
+
+
+def _hat(values: Values, u: U) -> str:
+    """Draw headwear: one person in seven, so that each kind has its share of a training set; reasoned."""
+    female = values["subject.head.gender"] < 0.5
+    if u[0] > 0.14:
+        return "none"
+    kinds = (
+        ("headscarf", "headscarf", "beanie", "brim", "cap") if female else ("cap", "cap", "beanie", "brim", "turban")
+    )
+    return kinds[int(u[1] * len(kinds))]
+
+
+@dataclass(frozen=True)
+class Hat:
+    """Headwear; hair under it is pressed flat."""
+
+    kind: str = param(Given(_hat, 2), choices=HATS, doc="beanie, cap with visor, hat with brim, turban or headscarf")
+    pull: float = param(Uniform(0, 1), 0, 1, doc="how far it is pulled down")
+    turn: float = param(
+        Uniform(0, 1), 0, 1, doc="cap: above 0.85 back to front; beanie: above 0.3 with a cuff; brim: its width"
+    )
+    slouch: float = param(Uniform(0, 1), 0, 1, doc="beanie: room at the top; cap: bow of the visor; brim: dent")
+    hue: float = param(Uniform(0, 1), 0, 1, doc="hue of the cloth")
+    saturation: float = param(Given(lambda v, u: 0.8 * u[0] ** 1.5), 0, 1, doc="saturation of the cloth")
+    value: float = param(Uniform(0.05, 0.9), 0, 1, doc="brightness of the cloth")
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A mask over nose and mouth."""
+
+    kind: str = param(
+        Given(
+            lambda v, u: (
+                "none"
+                if u[0] > 0.04 or v["subject.head.age_years"] < 3
+                else ("surgical", "surgical", "ffp2", "cloth")[int(4 * u[1])]
+            ),
+            2,
+        ),
+        choices=("none", "surgical", "ffp2", "cloth"),
+        doc="pleated medical mask, respirator with a ridge, or cloth",
+    )
+    low: float = param(Given(lambda v, u: u[0] ** 3), 0, 1, doc="how far it has slid down the nose: 1 is 9 mm")
+    hue: float = param(Uniform(0, 1), 0, 1, doc="hue of a cloth mask")
+    value: float = param(Uniform(0.05, 0.9), 0, 1, doc="brightness of a cloth mask")
+
+
+def _earrings(values: Values, u: U) -> str:
+    """Draw earrings: 55 % of women and girls above three, 6 % of men; reasoned."""
+    share = 0.55 if values["subject.head.gender"] < 0.5 else 0.06
+    if values["subject.head.age_years"] < 3 or u[0] > share:
+        return "none"
+    return ("stud", "hoop", "drop")[int(3 * u[1])]
+
+
+def _necklace(values: Values, u: U) -> str:
+    """Draw necklaces: a third of women, 8 % of men; reasoned."""
+    female = values["subject.head.gender"] < 0.5
+    if values["subject.head.age_years"] < 8 or u[0] > (0.33 if female else 0.08):
+        return "none"
+    return ("chain", "pendant", "pearls")[int((3 if female else 2) * u[1])]
+
+
+@dataclass(frozen=True)
+class Jewellery:
+    """Earrings and necklace."""
+
+    earrings: str = param(Given(_earrings, 2), choices=("none", "stud", "hoop", "drop"), doc="on both ears")
+    earring_mm: float = param(LogUniform(8, 48), 3, 90, unit="mm", doc="width of hoops, length of drops; studs a sixth")
+    necklace: str = param(
+        Given(_necklace, 2), choices=("none", "chain", "pendant", "pearls"), doc="over skin and shirt"
+    )
+    necklace_drop: float = param(Uniform(0, 1), 0, 1, doc="close to the neck 0, down to the breastbone 1")
+    metal: str = param(choice(gold=3, silver=3, rose=1), choices=("gold", "silver", "rose"), doc="colour of the metal")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wear:
     """What the person wears."""
 
-    shirt: str = param(choice("crew", "v_neck", "high"), choices=("crew", "v_neck", "high"), doc="neckline")
+    shirt: str = param(
+        choice(crew=4, v_neck=3, high=2, collar=3), choices=("crew", "v_neck", "high", "collar"), doc="neckline"
+    )
     shirt_hue: float = param(Uniform(0, 1), 0, 1, doc="hue of the cloth")
     shirt_saturation: float = param(Uniform(0, 0.7), 0, 1, doc="saturation of the cloth")
     shirt_value: float = param(Uniform(0.03, 0.8), 0, 1, doc="brightness of the cloth")
+    shirt_pattern: str = param(
+        choice(plain=6, stripes=2, checks=1.2, melange=2, dots=0.6),
+        choices=("plain", "stripes", "checks", "melange", "dots"),
+        doc="pattern of the cloth",
+    )
     glasses: Glasses
+    hat: Hat
+    mask: Mask
+    jewellery: Jewellery
+    scarf: bool = param(Given(lambda v, u: u[0] < 0.05), doc="is a thick scarf wound round the neck?")
+    headphones: bool = param(
+        Given(lambda v, u: u[0] < 0.05 and v["subject.wear.hat.kind"] == "none"), doc="are headphones worn?"
+    )
 
 
 def _blink(values: Values, u: U) -> float:

@@ -262,15 +262,121 @@ def tongue(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
 
 
 def cloth(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
-    """A plain knit."""
+    """Cotton: plain, or with a woven or printed pattern."""
     wear = sample.subject.wear
-    rgb = colorsys.hsv_to_rgb(wear.shirt_hue, wear.shirt_saturation, wear.shirt_value)
-    colour = np.array(rgb) ** 2.2
+    colour = _dye(sample, wear.shirt_hue, wear.shirt_saturation, wear.shirt_value)
+    other = _dye(sample, (wear.shirt_hue + 0.45) % 1, 0.6 * wear.shirt_saturation, 1 - wear.shirt_value)
+    place = g.attribute("rest").outputs["Vector"]
+    x, y, z = g.split(place)
+    if wear.shirt_pattern == "stripes":
+        mark = g.math("GREATER_THAN", g.math("SINE", g.math("MULTIPLY", y, 0.45)), 0.35)
+    elif wear.shirt_pattern == "checks":
+        bars = [
+            g.math("GREATER_THAN", g.math("SINE", g.math("MULTIPLY", w, 0.32)), 0.2) for w in (g.math("ADD", x, z), y)
+        ]
+        mark = g.math("MULTIPLY", g.math("ADD", *bars), 0.5)
+    elif wear.shirt_pattern == "dots":
+        waves = [g.math("SINE", g.math("MULTIPLY", w, 0.5)) for w in (x, y)]
+        mark = g.math("GREATER_THAN", g.math("MULTIPLY", *waves), 0.62)
+    elif wear.shirt_pattern == "melange":
+        mark = g.ramp(g.noise(place, 0.9, 3), 0.4, 0.75, 0.0, 0.45)
+    else:
+        mark = 0.0
+    return _woven(g, place, g.mix(mark, tuple(colour), tuple(other)), 1.6, 0.0004)
+
+
+def _dye(sample: Sample, hue: float, saturation: float, value: float) -> np.ndarray:
+    """Return the linear colour (3,) of a dyed cloth; in near infrared most dyes are pale."""
     if sample.image.spectrum == "nir":
-        colour = np.full(3, 0.4)
-    weave = g.noise(g.attribute("rest").outputs["Vector"], 1.6, 3)
-    base = g.mix(weave, tuple(0.8 * colour), tuple(np.minimum(1.15 * colour, 1)))
-    return principled(g, base, roughness=0.9, normal=g.bump(weave, 0.0004), specular=0.15)
+        return np.full(3, 0.4)
+    return np.array(colorsys.hsv_to_rgb(hue, saturation, value)) ** 2.2
+
+
+def _woven(g: Graph, place: Socket, colour: Any, scale: float, height_m: float) -> Socket:
+    """Return cloth of `colour` with a weave of `scale` features per mm."""
+    weave = g.noise(place, scale, 3)
+    shade = g.ramp(weave, 0.3, 0.7, 0.88, 1.06)
+    base = g.vector("SCALE", g.vector("MULTIPLY", colour, (1.0, 1.0, 1.0)), shade)
+    return principled(g, base, roughness=0.9, normal=g.bump(weave, height_m), specular=0.15)
+
+
+def hat(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Felt, twill, or for beanies a ribbed knit."""
+    spec = sample.subject.wear.hat
+    colour = tuple(_dye(sample, spec.hue, spec.saturation, spec.value))
+    place = g.attribute("rest").outputs["Vector"]
+    if spec.kind != "beanie":
+        return _woven(g, place, colour, 1.2 if spec.kind in ("cap", "brim") else 0.8, 0.0003)
+    x, y, z = g.split(place)
+    around = g.math("MULTIPLY", g.math("ARCTAN2", x, g.math("ADD", z, 82.0)), 70.0)
+    rib = g.math("SINE", around)
+    return principled(
+        g,
+        g.vector("SCALE", g.vector("MULTIPLY", colour, (1.0, 1.0, 1.0)), g.ramp(rib, -1, 1, 0.6, 1.1)),
+        roughness=0.95,
+        normal=g.bump(g.math("ADD", rib, g.math("SINE", g.math("MULTIPLY", y, 2.2))), 0.0007),
+        specular=0.1,
+    )
+
+
+def scarf(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Wool in the shirt's opposite colour."""
+    wear = sample.subject.wear
+    colour = _dye(sample, (wear.shirt_hue + 0.5) % 1, wear.shirt_saturation, 0.9 - 0.8 * wear.shirt_value)
+    return _woven(g, g.attribute("rest").outputs["Vector"], tuple(colour), 0.45, 0.0012)
+
+
+def mask(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Fleece: medical blue or white, white, or coloured cotton."""
+    spec = sample.subject.wear.mask
+    if spec.kind == "cloth":
+        colour = _dye(sample, spec.hue, 0.5, spec.value)
+    elif spec.kind == "ffp2" or spec.hue < 0.35 or sample.image.spectrum == "nir":
+        colour = np.array([0.80, 0.80, 0.79])
+    else:
+        colour = np.array([0.30, 0.58, 0.76]) if spec.hue < 0.9 else np.array([0.03, 0.03, 0.035])
+    return _woven(g, g.attribute("rest").outputs["Vector"], tuple(colour), 1.4, 0.0003)
+
+
+METALS = {"gold": (0.83, 0.60, 0.28), "silver": (0.80, 0.79, 0.77), "rose": (0.80, 0.50, 0.40)}
+
+
+def _metal(g: Graph, colour: Any, roughness: float) -> Socket:
+    node = g.node("ShaderNodeBsdfPrincipled")
+    g.feed(node.inputs["Base Color"], colour)
+    node.inputs["Metallic"].default_value = 1.0
+    node.inputs["Roughness"].default_value = roughness
+    return node.outputs[0]
+
+
+def earring(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Polished metal."""
+    return _metal(g, METALS[sample.subject.wear.jewellery.metal], 0.18)
+
+
+def necklace(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Polished metal, or mother-of-pearl."""
+    if sample.subject.wear.jewellery.necklace == "pearls":
+        return principled(g, (0.78, 0.73, 0.66), roughness=0.2, specular=0.6, coat=0.5)
+    return _metal(g, METALS[sample.subject.wear.jewellery.metal], 0.2)
+
+
+def headphones(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Matt plastic: black, grey or white."""
+    tone = (0.02, 0.02, 0.025, 0.12, 0.7)[int(4.999 * sample.subject.wear.hat.hue)]
+    return principled(g, (tone, tone, tone), roughness=0.4)
+
+
+def dark_lens(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """A dark lens without power: some light passes straight, its front mirrors."""
+    spec = sample.subject.wear.glasses
+    warm = 1.6 * (0.5 - spec.tint_hue) if sample.image.spectrum == "rgb" else 0.0
+    colour = tuple(np.clip(spec.tint * np.array([1 + 0.6 * warm, 1 + 0.15 * warm, 1 - 0.6 * warm]), 0, 1))
+    clear = g.shader("ShaderNodeBsdfTransparent", Color=colour)
+    glossy = g.shader("ShaderNodeBsdfGlossy", Color=(1, 1, 1), Roughness=0.02)
+    layer = g.node("ShaderNodeFresnel")
+    layer.inputs["IOR"].default_value = 1.7
+    return g.blend(g.math("MINIMUM", layer.outputs[0], 0.3), clear, glossy)
 
 
 FRAME_COLOURS = {
@@ -400,6 +506,13 @@ MATERIALS: dict[str, Material] = {
         gum,
         tongue,
         cloth,
+        hat,
+        scarf,
+        mask,
+        earring,
+        necklace,
+        headphones,
+        dark_lens,
         glasses_metal,
         glasses_plastic,
         glasses_pad,
