@@ -1,11 +1,11 @@
-"""How real do our eyes look, and how much of the real eyes do they cover? Beside other generators' eyes.
+"""How real do our pictures look, and how much of the real ones do they cover? Beside other generators'.
 
-    python benchmarks/eye_realism.py --real DIR --sets before=DATASET after=DATASET unityeyes=FOLDER ...
-        [--exclude scut] [--evaluations 300]
+    python benchmarks/realism.py eye --real DIR --sets before=DATASET after=DATASET unityeyes=FOLDER ...
+        [--exclude scut] [--evaluations 300] [--width 64]
 
 Every set is a Facewright dataset or a folder of pictures. Each is shown as it is and, if it is ours, through a sensor
 that is fitted to one third of the real pictures' groups; everything is judged on the other real ones, at equal numbers.
-Writes benchmarks/results/eye_realism.json and .md: numbers only, never pictures.
+Writes benchmarks/results/NAME_realism.json and .md: numbers only, never pictures.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     pictures = without(read_pictures(args.real, args.most, args.seed), args.exclude)
     size = fit.common_size(pictures, View())
+    if args.width:
+        size = round(size[0] * args.width / size[1]), args.width
     held = fit.held_out(pictures.groups)
     everything = fit.real_views(pictures, size, args.seed)
     real = everything[~held]  # the sensor is fitted to a third, judged on two thirds
@@ -65,9 +67,9 @@ def main() -> None:
     rows["real, other half"] = judge(real[~half], sides[1], real[half], sides[0], Reference(real[half]))
     result = {"real": len(real), "size": list(size[::-1]), "rows": rows, "machine": machine(args.threads)}
     folder = Path(__file__).parent / "results"
-    (folder / "eye_realism.json").write_text(json.dumps(result, indent=1) + "\n")
-    (folder / "eye_realism.md").write_text(markdown(result))
-    print(markdown(result))
+    (folder / f"{args.name}_realism.json").write_text(json.dumps(result, indent=1) + "\n")
+    (folder / f"{args.name}_realism.md").write_text(markdown(args.name, result))
+    print(markdown(args.name, result))
 
 
 def without(pictures: Pictures, words: list[str]) -> Pictures:
@@ -138,9 +140,9 @@ def judge(made: torch.Tensor, people: list[str], real: torch.Tensor, groups: lis
     return row | {"count": count}
 
 
-def markdown(result: dict) -> str:
+def markdown(name: str, result: dict) -> str:
     lines = [
-        "# Eyes: how real, and how much of the real they cover",
+        f"# {name}: how real, and how much of the real they cover",
         "",
         f"{result['real']} real crops at {result['size'][0]} x {result['size'][1]} px, none of which the fitted "
         "sensors saw. C2ST: balanced accuracy ± standard error; 0.5 is chance. Coverage / density: k = 5, equal N.",
@@ -148,12 +150,12 @@ def markdown(result: dict) -> str:
         "| set | n | C2ST features | C2ST CNN | coverage of looks | coverage of layouts | SWD fine/mid/coarse | PSD |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name, row in result["rows"].items():
+    for set_name, row in result["rows"].items():
         judges = [f"{row[k]['accuracy']:.2f} ± {row[k]['se']:.2f}" for k in ("c2st_features", "c2st_cnn")]
         reach = [" / ".join(f"{x:.2f}" for x in row[k]) for k in ("coverage_look", "coverage_layout")]
         swd = " / ".join(f"{x:.2f}" for x in row["swd"])
         lines.append(
-            f"| {name} | {row['count']} | {' | '.join(judges)} | {' | '.join(reach)} | {swd} | {row['psd']:.2f} |"
+            f"| {set_name} | {row['count']} | {' | '.join(judges)} | {' | '.join(reach)} | {swd} | {row['psd']:.2f} |"
         )
     facts = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
     return "\n".join([*lines, "", facts, ""])
@@ -161,13 +163,15 @@ def markdown(result: dict) -> str:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help="of the result, e.g. eye or face")
     parser.add_argument("--real", required=True, type=Path, help="a folder of real pictures; nothing of them is kept")
     parser.add_argument("--sets", required=True, nargs="+", metavar="NAME=FOLDER")
     parser.add_argument("--exclude", nargs="*", default=[], help="leave out real files whose names hold these words")
+    parser.add_argument("--width", type=int, help="judge at this width in px instead of the real pictures' own")
     parser.add_argument("--most", type=int, default=2000, help="real pictures to read")
     parser.add_argument("--evaluations", type=int, default=300)
     parser.add_argument("--budget", type=float, default=240.0, help="seconds for each fit")
-    parser.add_argument("--scratch", default="/tmp/eye_realism", help="where links to the fit's pictures are put")
+    parser.add_argument("--scratch", default="/tmp/realism", help="where links to the fit's pictures are put")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
