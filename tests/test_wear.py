@@ -121,7 +121,7 @@ def test_a_necklace_lies_on_the_shoulders(necklace):
     ]
     points = np.concatenate([part.vertices for part in parts])
     assert np.concatenate([part.points["head"] for part in parts]).max() < 0.6
-    body = figure.head[_worn_on(figure.head).body]
+    body = figure.head[_worn_on(figure.head).trunk]
     near = np.linalg.norm(points[::17][:, None] - body[None], axis=2).min(axis=1)
     assert np.percentile(near, 90) < 25
     wide = build_figure(one.replace({"camera.field_mm": 450.0, "image.width": 256, "image.height": 256}))

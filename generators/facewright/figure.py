@@ -181,7 +181,7 @@ def _worn_on(head: Array) -> wear.Skin:
     mesh = topology()
     ears = {side: mesh.vertices_of(f"{side}_ear") for side in SIDES}
     face = mesh.vertices_of("skin", "nose", "upper_lip", "lower_lip")
-    return wear.Skin(head, face, mesh.vertices_of("skin", "nose", "neck", "torso"), ears)
+    return wear.Skin(head, face, mesh.vertices_of("neck", "torso"), ears)
 
 
 def eye_rotations(resting: Body, target: Array) -> dict[str, Array]:

@@ -29,11 +29,11 @@ TOP_MM = 119.0
 
 @dataclass(frozen=True)
 class Skin:
-    """What is worn on: `head` (V, 3) mm, and vertex ids of the skin above the neck, of all skin, and of each ear."""
+    """What is worn on: `head` (V, 3) mm, and vertex ids of face and scalp, of neck and torso, and of each ear."""
 
     head: Array
     face: Array
-    body: Array
+    trunk: Array
     ears: dict[str, Array]
 
     @property
@@ -129,7 +129,7 @@ def crown(hat: Hat, skin: Skin) -> tuple[Field, Array] | None:
         return None
     size = skin.size
     if hat.kind == "headscarf":
-        under = field(skin.head[skin.body], SCARF_CENTRE_MM * size, "ahead", 6, 215.0)
+        under = field(skin.head[np.union1d(skin.face, skin.trunk)], SCARF_CENTRE_MM * size, "ahead", 6, 215.0)
         azimuth = _round(under)
         wide = np.where(np.cos(azimuth) > 0, 78.0 - 10 * hat.pull, 80.0) * size
         oval = 66.0 * size * wide / np.hypot(66.0 * size * np.cos(azimuth), wide * np.sin(azimuth))
@@ -378,7 +378,7 @@ def _scarf(skin: Skin, seed: tuple[int, int]) -> Mesh:
     u = np.array(rng.uniforms(*seed, "scarf", 8))
     t = np.linspace(0, 4 * math.pi, 150)
     pivot = np.array([0.0, -142.0, -78.0]) * size
-    neck = skin.head[skin.body]
+    neck = skin.head[skin.trunk]
     band = neck[np.abs(neck[:, 1] - pivot[1]) < 10 * size]
     wide = np.percentile(np.abs(band[:, 0]), 55), np.percentile(np.abs(band[:, 2] - pivot[2]), 70)
     wide = [float(np.clip(w, 52 * size, 72 * size)) + 14 * size for w in wide]
@@ -425,9 +425,7 @@ def _necklace(jewels: Jewellery, skin: Skin) -> list[Mesh]:
     if jewels.necklace == "none":
         return []
     size = skin.size
-    body = skin.head[skin.body]
-    body = body[body[:, 1] < -95 * size]
-    under = field(body, np.array([0.0, -150.0, -80.0]) * size, "up", 5, 260.0)
+    under = field(skin.head[skin.trunk], np.array([0.0, -150.0, -80.0]) * size, "up", 5, 260.0)
     phi = np.linspace(-math.pi, math.pi, 241)[:-1]
     drop = (
         -146 - (6 + 34 * jewels.necklace_drop) * (0.5 + 0.5 * np.cos(phi)) ** 2 + 14 * (0.5 - 0.5 * np.cos(phi))
@@ -435,6 +433,8 @@ def _necklace(jewels: Jewellery, skin: Skin) -> list[Mesh]:
     polar = np.full(len(phi), 1.6)
     for _ in range(20):
         polar = 0.5 * polar + 0.5 * np.arccos(np.clip((drop - under.centre[1]) / under.at(polar, phi), -0.9, 0.9))
+    for _ in range(30):
+        polar = 0.5 * polar + 0.25 * (np.roll(polar, 1) + np.roll(polar, -1))
     line = under.place(polar, phi, under.at(polar, phi) + 9.0)
     for _ in range(14):
         line = 0.5 * line + 0.25 * (np.roll(line, 1, axis=0) + np.roll(line, -1, axis=0))
