@@ -6,6 +6,7 @@ bpy uploads it, labels are computed from it. Nothing else decides where anything
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,6 +21,9 @@ from facewright.face import hair as hair_module
 from facewright.face.basis import head_basis
 from facewright.face.cloth import shirt
 from facewright.face.expression import arkit_weights
+from facewright.face.growth import grow, strand_budget
+from facewright.face.haircuts import STYLES
+from facewright.face.headshape import HeadShape
 from facewright.face.landmarks import ibug68
 from facewright.face.skin import hair_colour, paint
 from facewright.face.topology import LEVEL, Masks, Topology, masks, topology
@@ -37,6 +41,8 @@ Array = np.ndarray
 
 NECK_PIVOT_MM = np.array([0.0, -62.0, -88.0])
 """Centre of head rotation, between the atlanto-occipital and the lower cervical joints; head axes."""
+HAIR_SLOPE = np.array([0.0, 1.0, -0.25])
+"""Levels of the bending neck: they fall toward the nape as in topology.masks; head axes."""
 GAZE_LIMIT_DEG = (46.0, 34.0)
 """Largest horizontal and vertical eye-in-head rotation of a fixation; targets beyond are drawn in to it."""
 
@@ -168,7 +174,27 @@ def strands(figure: Figure) -> list[Strands]:
     near = near_side(figure.sample)
     found = [hairs for side in SIDES for hairs in _lashes(figure, side)]
     found += _hairs(figure.sample, topology(near), figure.head)
-    return [s.moved(_turned(s.points.reshape(-1, 3), figure.turn).reshape(s.points.shape)) for s in found]
+    follow = _neck_follow(figure)
+
+    def posed(hairs: Strands) -> Strands:
+        points = hairs.points.reshape(-1, 3)
+        share = follow(points) if hairs.channel == "hair" else np.ones(len(points))
+        return hairs.moved(_bent(points, figure.turn, share).reshape(hairs.points.shape))
+
+    return [posed(hairs) for hairs in found]
+
+
+def _neck_follow(figure: Figure) -> Callable[[Array], Array]:
+    """Return the share (N,) of head rotation that points (N, 3) in head mm follow: that of the skin at their level."""
+    near = near_side(figure.sample)
+    skin = topology(near).vertices_of("skin", "neck", "torso")
+    level, share = HAIR_SLOPE @ figure.head[skin].T, masks(near).head[skin]
+    edges = np.linspace(-220.0, 0.0, 45)
+    cell = np.digitize(level, edges)
+    count = np.bincount(cell, minlength=len(edges) + 1)[1:-1]
+    mean = np.bincount(cell, share, len(edges) + 1)[1:-1] / np.maximum(count, 1)
+    known = count > 0
+    return lambda points: np.interp(HAIR_SLOPE @ points.T, (0.5 * (edges[1:] + edges[:-1]))[known], mean[known])
 
 
 def eye_rotations(resting: Body, target: Array) -> dict[str, Array]:
@@ -347,7 +373,7 @@ def _shaded_albedo(sample: Sample, mesh: Topology) -> Array:
     subject, spectrum = sample.subject, sample.image.spectrum
     skin = paint(subject.skin, near_side(sample), spectrum)
     hair = subject.hair
-    scalp = 0.8 * _scalp(hair.style, mesh.rest) * min(1.0, hair_module.STYLES[hair.style].density)
+    scalp = 0.8 * _scalp(hair.style, mesh.rest) * min(1.0, STYLES[hair.style].density)
     brow = 0.5 * hair.brow_density * hair_module.brow_weight(mesh.rest, hair.brow_width, hair.brow_arch)
     share = np.maximum(scalp, brow)[:, None]
     return skin + share * (0.8 * hair_colour(hair, spectrum) - skin)
@@ -355,7 +381,7 @@ def _shaded_albedo(sample: Sample, mesh: Topology) -> Array:
 
 def _scalp(style: str, rest: Array) -> Array:
     """Return the density of head hair (V,) at template points under a style's hairline."""
-    weight = hair_module.scalp_weight(rest, 0.85 if style in ("receding", "bald") else 0.0)
+    weight = hair_module.scalp_weight(rest, STYLES[style].receding)
     return weight * np.clip((40 - rest[:, 1]) / 10, 0, 1) if style == "bald" else weight
 
 
@@ -482,22 +508,33 @@ def _hairs(sample: Sample, mesh: Topology, head: Array) -> list[Strands]:
         )
         for side in SIDES
     ]
-    style = hair_module.STYLES[subject.hair.style]
-    pixels_per_mm = sample.image.width / sample.camera.field_mm
-    coarse = sample.scene == "eye"
-    count = int((5000 if coarse else np.clip(9000 * pixels_per_mm, 6000, 30000)) * style.density)
+    style = STYLES[subject.hair.style]
+    width, limit = (EYE_WIDTH_MM, 10000) if sample.scene == "eye" else (HAIR_WIDTH_MM, 40000)
+    count, radius = strand_budget(width * style.density, sample.camera.field_mm / sample.image.width, limit)
     weight = _scalp(subject.hair.style, mesh.rest)
-    skin_faces = mesh.faces[
-        (mesh.part == head_basis().part_names.index("skin")) | (mesh.part == head_basis().part_names.index("neck"))
-    ]
+    names = head_basis().part_names
+    skin_faces = mesh.faces[np.isin(mesh.part, [names.index("skin"), names.index("neck")])]
     roots, root_normals, rest_roots = _scatter(skin_faces, mesh.rest, weight, head, normals, count, seed)
-    skull_points = head[mesh.vertices_of("skin", "neck")]
-    skull = hair_module.SkullMap(skull_points[skull_points[:, 1] > -150], np.array([0.0, 15.0, -85.0]))
-    radius = (0.075 if style.gravity > 0.05 else 0.06) * np.sqrt(20000 / max(count / style.density, 1))
-    found.append(
-        hair_module.grow(subject.hair, roots, root_normals, rest_roots, skull, seed, float(np.clip(radius, 0.05, 0.16)))
-    )
+    shape = _head_shape(mesh, head)
+    found.append(grow(subject.hair, roots, root_normals, rest_roots, shape, seed, radius))
     return found
+
+
+def _head_shape(mesh: Topology, head: Array) -> HeadShape:
+    """Return the surface that hair lies on, ears and shirt included."""
+    skull = mesh.vertices_of("skin", "neck", "nose", "right_ear", "left_ear")
+    body = head[mesh.vertices_of("neck", "torso")]
+    vault = mesh.vertices_of("skin")
+    low, high = np.percentile(mesh.rest[vault], [2, 98], axis=0), np.percentile(head[vault], [2, 98], axis=0)
+    scale = (high[1] - high[0]) / (low[1] - low[0])
+    offset = high[0] - scale * low[0]
+    offset[0] = 0.0
+    return HeadShape(head[skull], body, scale, offset)
+
+
+HAIR_WIDTH_MM, EYE_WIDTH_MM = 5200.0, 1800.0
+"""Sum of the widths of all hairs of a full head: 100 000 of 0.07 mm are 7000 mm, of which many lie in each other's
+shadow; less in eye scenes, where head hair hardly enters the picture. Judged on contact sheets."""
 
 
 def _scatter(

@@ -203,16 +203,72 @@ def _grey(values: Values, u: U) -> float:
     return min(1.0, max(0.0, (age - onset) / 28))
 
 
+HAIRCUTS = (
+    "bald",
+    "receding",
+    "buzz",
+    "crew",
+    "short",
+    "textured_crop",
+    "side_part",
+    "slicked_back",
+    "quiff",
+    "undercut",
+    "curtain",
+    "pixie",
+    "bob",
+    "medium",
+    "layered",
+    "long",
+    "long_wavy",
+    "long_fringe",
+    "curly_short",
+    "curly_long",
+    "ponytail",
+    "pigtails",
+    "bun",
+    "top_knot",
+    "braids",
+    "box_braids",
+    "twists",
+    "locs",
+    "cornrows",
+    "afro",
+)
+"""Names of the haircuts (face/haircuts.py)."""
+
+_MEN = (
+    "short short short crew crew buzz textured_crop textured_crop side_part side_part slicked_back quiff undercut "
+    "curtain medium curly_short top_knot long"
+).split()
+_WOMEN = (
+    "long long long_wavy long_wavy layered layered medium medium bob long_fringe pixie curtain ponytail ponytail bun "
+    "bun top_knot curly_long short braids"
+).split()
+_CURLY_MEN = "buzz buzz buzz crew crew afro afro twists locs cornrows curly_short bald box_braids".split()
+_CURLY_WOMEN = "afro afro box_braids box_braids twists locs cornrows curly_long curly_long bun ponytail buzz".split()
+_BOYS = "short short crew buzz textured_crop curtain side_part curly_short medium".split()
+_GIRLS = "long long_wavy ponytail pigtails braids bob long_fringe medium bun layered".split()
+_CURLY_BOYS = "buzz buzz crew afro twists cornrows curly_short".split()
+_CURLY_GIRLS = "pigtails braids box_braids cornrows afro bun curly_long twists".split()
+
+
 def _hair_style(values: Values, u: U) -> str:
-    """Draw a hair style: baldness is male and grows with age (Hamilton 1951: half of men by 50)."""
+    """Draw a haircut by gender, age and hair type: reasoned, as wide as one sees in a street.
+
+    Baldness is male and grows with age (Hamilton 1951: half of men by 50); long hair is rarer in the old.
+    """
     male, age = values["subject.head.gender"] > 0.5, values["subject.head.age_years"]
+    curly = values["subject.head.african"] > 0.5
     if male and age > 20 and u[0] < min(0.45, (age - 20) / 90):
         return "bald" if u[1] < 0.35 else "receding"
-    curly = values["subject.head.african"] > 0.5
-    if male or age < 6:
-        styles = ("buzz", "afro", "buzz", "short") if curly else ("short", "short", "side", "buzz", "medium")
+    if age < 13:
+        styles = (_CURLY_BOYS if male else _CURLY_GIRLS) if curly else (_BOYS if male else _GIRLS)
     else:
-        styles = ("afro", "bun", "buzz", "medium") if curly else ("medium", "long", "side", "bun", "short", "long")
+        styles = (_CURLY_MEN if male else _CURLY_WOMEN) if curly else (_MEN if male else _WOMEN)
+        if age > 60 and u[2] < 0.6:
+            aged = {"long", "long_wavy", "long_fringe", "braids", "top_knot", "quiff", "undercut", "textured_crop"}
+            styles = [style for style in styles if style not in aged]
     return styles[int(u[1] * len(styles))]
 
 
@@ -260,9 +316,9 @@ class Hair:
     """Head hair, brows and lashes share colour; grey comes with age."""
 
     style: str = param(
-        Given(_hair_style, 2),
-        doc="cut of the head hair",
-        choices=("bald", "receding", "buzz", "short", "side", "medium", "long", "bun", "afro"),
+        Given(_hair_style, 3),
+        doc="haircut",
+        choices=HAIRCUTS,
     )
     melanin: float = param(Given(_hair_melanin, 2), 0, 1, doc="eumelanin: 0 white-blond, 0.5 brown, 1 black")
     redness: float = param(
