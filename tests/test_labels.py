@@ -299,7 +299,7 @@ def test_the_same_sample_gives_the_same_labels_again(cycles, tiny_recipes):
     one = cycles(sample(recipe, 9, 2), recipe.outputs)
     cycles(sample(recipe, 9, 3), recipe.outputs)
     two = cycles(sample(recipe, 9, 2), recipe.outputs)
-    for name in ("seg", "seg_anatomical", "coverage", "depth", "normal", "glint"):
+    for name in ("seg", "seg_anatomical", "coverage", "matte", "depth", "normal", "glint"):
         assert np.array_equal(one.layers[name], two.layers[name]), name
 
 

@@ -19,6 +19,7 @@ from facewright.eye.anatomy import Globe
 from facewright.face import glasses
 from facewright.face import hair as hair_module
 from facewright.face.basis import head_basis
+from facewright.face.beard import beard_weight, beard_width_mm, grow_beard, shadow_weight
 from facewright.face.cloth import shirt
 from facewright.face.expression import arkit_weights
 from facewright.face.growth import grow, strand_budget
@@ -178,7 +179,7 @@ def strands(figure: Figure) -> list[Strands]:
 
     def posed(hairs: Strands) -> Strands:
         points = hairs.points.reshape(-1, 3)
-        share = follow(points) if hairs.channel == "hair" else np.ones(len(points))
+        share = follow(points) if hairs.channel in ("hair", "beard") else np.ones(len(points))
         return hairs.moved(_bent(points, figure.turn, share).reshape(hairs.points.shape))
 
     return [posed(hairs) for hairs in found]
@@ -375,8 +376,17 @@ def _shaded_albedo(sample: Sample, mesh: Topology) -> Array:
     hair = subject.hair
     scalp = 0.8 * _scalp(hair.style, mesh.rest) * min(1.0, STYLES[hair.style].density)
     brow = 0.5 * hair.brow_density * hair_module.brow_weight(mesh.rest, hair.brow_width, hair.brow_arch)
-    share = np.maximum(scalp, brow)[:, None]
+    beard = 0.55 * beard_weight(hair, mesh.rest)
+    share = np.maximum(np.maximum(scalp, brow), beard)[:, None]
+    shaved = hair.beard_shadow * (SHAVED_SHARE if hair.beard == "none" else 0.5 * SHAVED_SHARE)
+    under = (shaved * shadow_weight(mesh.rest))[:, None]
+    skin = skin + under * (0.35 * skin.mean(axis=1, keepdims=True) * SHAVED_TINT - skin)
     return skin + share * (0.8 * hair_colour(hair, spectrum) - skin)
+
+
+SHAVED_SHARE, SHAVED_TINT = 0.55, np.array([0.94, 1.0, 1.08])
+"""Greatest share of shaved roots in the skin's albedo, and their tint: dark hair under light skin looks blue-grey, as
+red light goes round it and blue does not; reasoned."""
 
 
 def _scalp(style: str, rest: Array) -> Array:
@@ -514,10 +524,24 @@ def _hairs(sample: Sample, mesh: Topology, head: Array) -> list[Strands]:
     weight = _scalp(subject.hair.style, mesh.rest)
     names = head_basis().part_names
     skin_faces = mesh.faces[np.isin(mesh.part, [names.index("skin"), names.index("neck")])]
-    roots, root_normals, rest_roots = _scatter(skin_faces, mesh.rest, weight, head, normals, count, seed)
+    roots, root_normals, rest_roots = _scatter(skin_faces, mesh.rest, weight, head, normals, count, seed, "hair")
     shape = _head_shape(mesh, head)
     found.append(grow(subject.hair, roots, root_normals, rest_roots, shape, seed, radius))
+    if subject.hair.beard != "none":
+        found.append(_beard(sample, mesh, skin_faces, head, normals, shape))
     return found
+
+
+def _beard(sample: Sample, mesh: Topology, faces: Array, head: Array, normals: Array, shape: HeadShape) -> Strands:
+    """Return the beard in head mm, grown on `faces` of the face and neck."""
+    hair, seed = sample.subject.hair, (sample.seed, sample.subject_index)
+    weight = beard_weight(hair, mesh.rest)
+    area = float(_face_areas(faces, mesh.rest, weight).sum())
+    pixel_mm = sample.camera.field_mm / sample.image.width
+    count, radius = strand_budget(beard_width_mm(hair, area), pixel_mm, 4000 if sample.scene == "eye" else 20000)
+    roots, root_normals, rest_roots = _scatter(faces, mesh.rest, weight, head, normals, count, seed, "beard")
+    lips = head[mesh.vertices_of("upper_lip", "lower_lip")]
+    return grow_beard(hair, roots, root_normals, rest_roots, shape, lips, seed, radius)
 
 
 def _head_shape(mesh: Topology, head: Array) -> HeadShape:
@@ -537,17 +561,29 @@ HAIR_WIDTH_MM, EYE_WIDTH_MM = 5200.0, 1800.0
 shadow; less in eye scenes, where head hair hardly enters the picture. Judged on contact sheets."""
 
 
+def _face_areas(faces: Array, rest: Array, weight: Array) -> Array:
+    """Return the areas (F,) in mm2 of quads on the template, times the mean `weight` (V,) of their corners."""
+    p = rest[faces]
+    area = 0.5 * np.linalg.norm(np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1]), axis=1)
+    return area * weight[faces].mean(axis=1)
+
+
 def _scatter(
-    faces: Array, rest: Array, weight: Array, surface: Array, normals: Array, count: int, seed: tuple[int, int]
+    faces: Array,
+    rest: Array,
+    weight: Array,
+    surface: Array,
+    normals: Array,
+    count: int,
+    seed: tuple[int, int],
+    name: str,
 ) -> tuple[Array, Array, Array]:
     """Return `count` points (N, 3) on `surface`, their normals, and the same points on the template.
 
     They are drawn by area and `weight` on the resting topology, so expression does not move hairs about.
     """
-    p = rest[faces]
-    area = np.linalg.norm(np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1]), axis=1) * weight[faces].mean(axis=1)
-    total = np.cumsum(area)
-    u = np.array(rng.uniforms(*seed, "hair.roots", 3 * count)).reshape(count, 3)
+    total = np.cumsum(_face_areas(faces, rest, weight))
+    u = np.array(rng.uniforms(*seed, f"{name}.roots", 3 * count)).reshape(count, 3)
     strata = (np.arange(count) + u[:, 0]) / count
     face = faces[np.searchsorted(total, strata * total[-1], side="right").clip(max=len(faces) - 1)]
     s, t = u[:, 1:2], u[:, 2:3]

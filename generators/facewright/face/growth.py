@@ -22,6 +22,8 @@ Array = np.ndarray
 
 GUIDES, GUIDE_POINTS = 700, 36
 """Guides on a head and points along each."""
+STRAYS = 0.03
+"""Share of flyaways, which are half as thick as other strands."""
 DOWN = np.array([0.0, -1.0, 0.0])
 FACE_HALF_MM = np.array([[-170, 40], [-112, 44], [-80, 55], [-40, 66], [0, 70], [20, 66], [45, 46], [66, 0]], float)
 """Template height and the half width round the midline that loose hair keeps off: the face from mouth to temples."""
@@ -67,7 +69,11 @@ def grow(
         if style.tail != "plait":
             line = _waved(line, curl, rest, hair.texture, u)
         line = _frayed(line, curl, u)
-    line = _kept_off(line, tail, shape, seed)
+    line = _kept_off(line, shape)
+    lock = _hash(np.floor(rest / 9.0 + hair.texture).astype(np.int64) @ [1, 64, 4096] + 300000, 6)
+    shade = 0.5 * lock + 0.5 * u[10]
+    if style.rope != "none":
+        shade = 0.3 * _hash(group, 6) + 0.7 * u[10]
     grey = u[8] < grey_share(hair.grey, rest)
     points = line.shape[1]
     taper = np.interp(np.linspace(0, 1, points), [0, 0.03, 0.8, 1], [0.8, 1, 0.9, 0.35])
@@ -76,10 +82,10 @@ def grow(
     return Strands(
         "hair",
         line,
-        radius_mm * taper * (0.7 + 0.6 * u[9])[:, None],
+        radius_mm * taper * np.where(u[7] < STRAYS, 0.5, 0.7 + 0.6 * u[9])[:, None],
         Label.HAIR,
         "hair",
-        grey + 2.0 * tail + 0.999 * u[10],
+        grey + 2.0 * tail + 0.999 * shade,
     )
 
 
@@ -137,7 +143,7 @@ def _comb(style: Style, rest: Array, normals: Array, side: Array) -> Array:
     across = 0.55 * side if style.flow == "sweep" else 0.006 * x
     forward = np.stack([across, -0.5 * one, one], axis=1)
     way = way + fringe * (forward - way)
-    return _unit(way - 0.9 * (way * normals).sum(1, keepdims=True) * normals)
+    return unit(way - 0.9 * (way * normals).sum(1, keepdims=True) * normals)
 
 
 def _loose(
@@ -198,8 +204,8 @@ def _guides(
     drift = np.stack([value_noise(rest, 0.05, 2, hair.texture + 20 * k) - 0.5 for k in range(3)], axis=1)
     own = np.stack([_hash(np.arange(len(roots)), 11 + k) - 0.5 for k in range(3)], axis=1)
     comb = _comb(style, rest, normals, side)
-    outward = _unit(roots - shape.centre) if style.flow == "out" else normals
-    heading = _unit(comb + style.lift * outward + (0.5 + 0.4 * style.ragged) * drift + 0.5 * style.ragged * own)
+    outward = unit(roots - shape.centre) if style.flow == "out" else normals
+    heading = unit(comb + style.lift * outward + (0.5 + 0.4 * style.ragged) * drift + 0.5 * style.ragged * own)
     step = (length / (GUIDE_POINTS - 1))[:, None]
     fringe = _fringe(style, rest) > 0
     height = (style.hover_mm[0] + 2.5 * own[:, 0]).clip(1.0) * scale
@@ -212,16 +218,28 @@ def _guides(
         moved = here + step * heading
         gap, out = shape.clearance(moved)
         hover = np.minimum(travelled * 0.35, height + rise * np.minimum(travelled, 160.0))
+        out = _draped(out, moved, shape)
         lack = np.maximum(hover - gap, 0)
         excess = np.maximum(gap - hover - 2, 0) * style.hug
         moved = moved + (lack - excess)[:, None] * out
         moved = _off_face(moved, side, shape, fringe)
-        heading = _unit(0.25 * heading + 0.75 * _unit(moved - here))
-        heading = _unit(heading + step / fall * (DOWN - heading * (heading @ DOWN)[:, None]) + 0.02 * drift * free[k])
+        heading = unit(0.25 * heading + 0.75 * unit(moved - here))
+        heading = unit(heading + step / fall * (DOWN - heading * (heading @ DOWN)[:, None]) + 0.02 * drift * free[k])
         here = moved
         points.append(here)
     line = np.stack(points, axis=1)
     return line, _cut(style, hair, line, rest, fringe, shape)
+
+
+def _draped(out: Array, points: Array, shape: HeadShape) -> Array:
+    """Return the directions (N, 3) in which head or shoulders push hair: from a shoulder to its front or back.
+
+    Pushed along the shoulder's normal alone, hair would slide down the arm.
+    """
+    on_body = _smooth((shape.template(points)[:, 1] + 100) / -40)[:, None]
+    ahead = np.where(points[:, 2] > shape.axis_z - 6, 1.0, -1.0)
+    turned = out * [0.15, 0.7, 1.0] + 0.5 * ahead[:, None] * np.array([0.0, 0.0, 1.0])
+    return unit(out + on_body * (turned - out))
 
 
 def _cut(style: Style, hair: Hair, line: Array, rest: Array, fringe: Array, shape: HeadShape) -> Array:
@@ -308,12 +326,12 @@ def _to_tie(
     style: Style, roots: Array, normals: Array, tie: Array, shape: HeadShape, u: Array, points: int
 ) -> Array:
     """Return strands (N, points, 3) along the scalp from `roots` to `tie` (N, 3): great circles, taut, gathered."""
-    start, end = _unit(roots - shape.centre), _unit(tie - shape.centre)
+    start, end = unit(roots - shape.centre), unit(tie - shape.centre)
     t = np.linspace(0, 1, points)[None, :, None]
     cosine = (start * end).sum(axis=1).clip(-1, 1)
     angle = np.arccos(cosine)[:, None, None] + 1e-6
     direction = (np.sin((1 - t) * angle) * start[:, None] + np.sin(t * angle) * end[:, None]) / np.sin(angle)
-    direction = _unit(direction.reshape(-1, 3))
+    direction = unit(direction.reshape(-1, 3))
     reach = np.linalg.norm(tie - shape.centre, axis=1)
     skull, _ = shape.skull_clearance(tie)
     along = t[..., 0]
@@ -331,8 +349,8 @@ def _to_tie(
 def _tail(style: Style, hair: Hair, tie: Array, shape: HeadShape, u: Array, points: int) -> Array:
     """Return what hangs or winds behind a tie (N, points, 3)."""
     scale = float(shape.scale.mean())
-    out = _unit((tie - shape.centre)[None])[0]
-    first = _unit(np.cross(out, [0.3, 0.2, 1.0] if abs(out[2]) < 0.8 else [1.0, 0.2, 0.1])[None])[0]
+    out = unit((tie - shape.centre)[None])[0]
+    first = unit(np.cross(out, [0.3, 0.2, 1.0] if abs(out[2]) < 0.8 else [1.0, 0.2, 0.1])[None])[0]
     second = np.cross(out, first)
     t = np.linspace(0, 1, points)
     length = (style.tail_mm[0] + (style.tail_mm[1] - style.tail_mm[0]) * hair.length) * scale
@@ -363,21 +381,21 @@ def _tail(style: Style, hair: Hair, tie: Array, shape: HeadShape, u: Array, poin
     girth = (6 + 20 * np.sin(np.minimum(t * 1.5, 1) * math.pi / 2) * (1 - 0.35 * t)) * scale
     ray = np.sqrt(u[4])[:, None] * girth
     turn = 2 * math.pi * u[5][:, None]
-    normal, binormal = _frames(line)
+    normal, binormal = frames(line)
     line = line + (ray * np.cos(turn))[..., None] * normal + (0.7 * ray * np.sin(turn))[..., None] * binormal
     return _pushed(line, shape, 1.0)
 
 
 def _spine(tie: Array, out: Array, length: float, shape: HeadShape, hover: float) -> Array:
     """Return the middle line (K, 3) of a tail that leaves the head along `out` and falls."""
-    here, heading, step = tie[None], _unit((out + 0.2 * DOWN)[None]), length / (GUIDE_POINTS - 1)
+    here, heading, step = tie[None], unit((out + 0.2 * DOWN)[None]), length / (GUIDE_POINTS - 1)
     points = [here]
     for k in range(1, GUIDE_POINTS):
         moved = here + step * heading
         gap, away = shape.clearance(moved)
         moved = moved + np.maximum(min(hover, 2.0 + 0.8 * k * step) - gap, 0)[:, None] * away
-        heading = _unit(0.3 * heading + 0.7 * _unit(moved - here))
-        heading = _unit(heading + step / 28 * (DOWN - heading * (heading @ DOWN)))
+        heading = unit(0.3 * heading + 0.7 * unit(moved - here))
+        heading = unit(heading + step / 28 * (DOWN - heading * (heading @ DOWN)))
         here = moved
         points.append(here)
     return np.concatenate(points)
@@ -413,7 +431,7 @@ def _roped(line: Array, style: Style, group: Array, u: Array) -> Array:
     width, depth, pitch = {"braid": (2.6, 1.9, 13.0), "twist": (2.6, 2.6, 14.0), "loc": (1.2, 1.2, 30.0)}[style.rope]
     if style.flow == "rows":
         width, depth, pitch = 3.6, 1.8, 11.0
-    middle = _group_mean(line, group) if style.flow != "rows" else line
+    middle = group_mean(line, group) if style.flow != "rows" else line
     share = np.linspace(0, 1, line.shape[1])
     pull = np.minimum(1, share * 8)[None, :, None]
     line = line + pull * (middle - line)
@@ -429,7 +447,7 @@ def _plait(
     A plait's locks swing from side to side once while they go in and out twice (a Lissajous curve); a twist's locks
     are plain helices.
     """
-    normal, binormal = _frames(line)
+    normal, binormal = frames(line)
     arc = np.cumsum(np.linalg.norm(np.diff(line, axis=1, prepend=line[:, :1]), axis=2), axis=1)
     phase = 2 * math.pi * arc / pitch + 2 * math.pi * _hash(group, 21)[:, None]
     lock = (np.arange(len(line)) % strands)[:, None]
@@ -463,11 +481,11 @@ def _locks(line: Array, style: Style, rest: Array, tail: Array, texture: float, 
         own = strength * share * (0.5 + 0.5 * _hash(group, 2)) * (0.6 + 0.4 * u[11])
         pull = own[:, None] * _smooth((along - 0.05) / 0.75)
         pull = np.where(tail[:, None], 0.5 * pull, pull)
-        line = line + pull[..., None] * (_group_mean(line, group) - line)
+        line = line + pull[..., None] * (group_mean(line, group) - line)
     return line
 
 
-def _group_mean(line: Array, group: Array) -> Array:
+def group_mean(line: Array, group: Array) -> Array:
     """Return for each strand the mean (N, K, 3) of its group's strands."""
     order = np.argsort(group, kind="stable")
     first = np.concatenate([[True], np.diff(group[order]) != 0])
@@ -500,16 +518,16 @@ def _waved(line: Array, curl: float, rest: Array, texture: float, u: Array) -> A
     pitch = wave * (0.85 + 0.3 * _hash((together * 60).astype(int), 8))[:, None]
     angle = 2 * math.pi * (arc / pitch + 3 * together[:, None] + (0.05 + 0.5 * curl**2) * (u[5] - 0.5)[:, None])
     grown = size * np.minimum(1, arc / (0.9 * wave + 6)) * (0.7 + 0.6 * u[6])[:, None]
-    normal, binormal = _frames(line)
+    normal, binormal = frames(line)
     flat = np.interp(curl, [0.3, 0.7], [0.45, 1.0])
     return line + (grown * np.cos(angle))[..., None] * binormal + (flat * grown * np.sin(angle))[..., None] * normal
 
 
 def _frayed(line: Array, curl: float, u: Array) -> Array:
-    """Return strands with a wander of their own, and one in thirty as a flyaway."""
+    """Return strands with a wander of their own, flyaways (STRAYS) far more."""
     along = np.linspace(0, 1, line.shape[1])[None]
     length = np.linalg.norm(np.diff(line, axis=1), axis=2).sum(axis=1)
-    stray = np.where(u[7] < 0.035, 0.10, 0.012 + 0.01 * curl) * np.minimum(length, 120)
+    stray = np.where(u[7] < STRAYS, 0.075, 0.012 + 0.01 * curl) * np.minimum(length, 120)
     found = line.copy()
     for axis in range(3):
         wave = np.sin(2 * math.pi * (u[(3 + axis) % 7][:, None] + along * (0.6 + 1.2 * u[axis][:, None])))
@@ -529,40 +547,45 @@ def _pushed(line: Array, shape: HeadShape, least: float) -> Array:
     return found
 
 
-def _kept_off(line: Array, tail: Array, shape: HeadShape, seed: tuple[int, int]) -> Array:
+def _kept_off(line: Array, shape: HeadShape) -> Array:
     """Return strands outside head and shoulders, ended where they would hang before the eyes."""
     line = _pushed(line, shape, 0.6)
     rest = shape.template(line)
     before = (np.abs(rest[..., 0]) < EYE_HALF_MM) & (rest[..., 1] < EYE_TOP_MM) & (rest[..., 2] > 0)
-    hit = np.nonzero(before.any(axis=1))[0]
+    return ended(line, before)
+
+
+def ended(line: Array, beyond: Array) -> Array:
+    """Return strands (N, K, 3) that end before their first point `beyond` (N, K) a border, with as many points."""
+    hit = np.nonzero(beyond[:, 1:].any(axis=1))[0]
     if len(hit) == 0:
         return line
     points = line.shape[1]
-    last = np.maximum(before[hit].argmax(axis=1) - 1, 1)
+    last = np.maximum(beyond[hit, 1:].argmax(axis=1), 0.5)
     place = last[:, None] * np.linspace(0, 1, points)
     low = np.minimum(place.astype(int), points - 2)
     part = (place - low)[..., None]
-    short = line[hit[:, None], low] * (1 - part) + line[hit[:, None], low + 1] * part
     found = line.copy()
-    found[hit] = short
+    found[hit] = line[hit[:, None], low] * (1 - part) + line[hit[:, None], low + 1] * part
     return found
 
 
-def _frames(line: Array) -> tuple[Array, Array]:
+def frames(line: Array) -> tuple[Array, Array]:
     """Return two normals (N, K, 3) each of strands, carried along them without twist."""
-    tangent = _unit(np.gradient(line, axis=1))
+    tangent = unit(np.gradient(line, axis=1))
     start = np.cross(tangent[:, 0], np.array([0.31, 0.86, 0.4]))
-    normal = _unit(start)
+    normal = unit(start)
     normals = [normal]
     for k in range(1, line.shape[1]):
         normal = normal - (normal * tangent[:, k]).sum(axis=1, keepdims=True) * tangent[:, k]
-        normal = _unit(normal)
+        normal = unit(normal)
         normals.append(normal)
     found = np.stack(normals, axis=1)
     return found, np.cross(tangent, found)
 
 
-def _unit(vectors: Array) -> Array:
+def unit(vectors: Array) -> Array:
+    """Return vectors (..., 3) of length one."""
     return vectors / np.maximum(np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True)), 1e-9)
 
 

@@ -61,46 +61,46 @@ STYLES: dict[str, Style] = {
         (55, 95), "part", sides=0.35, lift=0.5, fall_mm=200, hover_mm=(4, 12), part_mm=30, clump=0.6, hug=0.15
     ),
     "slicked_back": Style((80, 120), "back", sides=0.7, lift=0.3, fall_mm=250, hover_mm=(3, 7), hug=0.5, clump=0.8),
-    "quiff": Style((60, 95), "quiff", sides=0.16, front=1.15, lift=1.1, fall_mm=300, hover_mm=(4, 18), clump=0.7),
+    "quiff": Style((48, 72), "quiff", sides=0.18, front=1.1, lift=0.75, fall_mm=95, hover_mm=(4, 16), clump=0.8),
     "undercut": Style(
-        (90, 130), "part", sides=0.06, lift=0.45, fall_mm=160, hover_mm=(4, 12), part_mm=38, clump=0.7, hug=0.1
+        (90, 130), "part", sides=0.06, lift=0.35, fall_mm=80, hover_mm=(4, 12), part_mm=38, clump=0.7, hug=0.1
     ),
     "curtain": Style(
-        (110, 150), "part", sides=0.7, lift=0.6, fall_mm=75, hover_mm=(3, 14), ends_mm=(-45, -10), layers=0.35, clump=0.7
+        (110, 150), "part", sides=0.7, lift=0.35, fall_mm=38, hover_mm=(3, 14), ends_mm=(-45, -10), layers=0.35, clump=0.7
     ),
     "pixie": Style(
         (50, 80), "sweep", sides=0.7, lift=0.4, fall_mm=110, hover_mm=(3, 10), part_mm=34, fringe_mm=24, ragged=0.35,
         clump=0.7,
     ),
     "bob": Style(
-        (260, 260), "part", lift=0.25, fall_mm=45, hover_mm=(3, 18), ends_mm=(-105, -70), fringe_mm=19, ragged=0.1,
+        (260, 260), "part", lift=0.2, fall_mm=26, hover_mm=(3, 15), ends_mm=(-105, -70), fringe_mm=19, ragged=0.1,
         clump=0.4, curl=(0, 0.3),
     ),
     "medium": Style(
-        (300, 300), "part", lift=0.35, fall_mm=50, hover_mm=(3, 17), part_mm=24, ends_mm=(-150, -110), layers=0.2,
+        (300, 300), "part", lift=0.25, fall_mm=30, hover_mm=(3, 15), part_mm=24, ends_mm=(-150, -110), layers=0.2,
         ragged=0.2, clump=0.6, curl=(0, 0.5),
     ),
     "layered": Style(
-        (330, 330), "part", lift=0.45, fall_mm=60, hover_mm=(4, 20), part_mm=14, ends_mm=(-200, -140), layers=0.75,
+        (330, 330), "part", lift=0.3, fall_mm=32, hover_mm=(4, 18), part_mm=14, ends_mm=(-200, -140), layers=0.75,
         ragged=0.3, clump=0.8, curl=(0.1, 0.5),
     ),
     "long": Style(
-        (480, 480), "part", lift=0.2, fall_mm=45, hover_mm=(3, 14), ends_mm=(-300, -210), layers=0.15, ragged=0.18,
+        (480, 480), "part", lift=0.15, fall_mm=26, hover_mm=(3, 12), ends_mm=(-300, -210), layers=0.15, ragged=0.18,
         clump=0.55, curl=(0, 0.3),
     ),
     "long_wavy": Style(
-        (480, 480), "part", lift=0.35, fall_mm=55, hover_mm=(4, 18), part_mm=26, ends_mm=(-290, -200), layers=0.35,
+        (480, 480), "part", lift=0.25, fall_mm=32, hover_mm=(4, 16), part_mm=26, ends_mm=(-290, -200), layers=0.35,
         ragged=0.25, clump=0.8, curl=(0.3, 0.5),
     ),
     "long_fringe": Style(
-        (480, 480), "part", lift=0.2, fall_mm=45, hover_mm=(3, 15), ends_mm=(-290, -190), fringe_mm=18, ragged=0.18,
+        (480, 480), "part", lift=0.15, fall_mm=26, hover_mm=(3, 13), ends_mm=(-290, -190), fringe_mm=18, ragged=0.18,
         clump=0.5, curl=(0, 0.3),
     ),
     "curly_short": Style(
         (45, 85), "whorl", sides=0.6, lift=1.1, fall_mm=160, hover_mm=(4, 14), curl=(0.5, 0.85), ragged=0.4, clump=0.9
     ),
     "curly_long": Style(
-        (240, 330), "part", lift=0.8, fall_mm=80, hover_mm=(6, 34), part_mm=16, ends_mm=(-215, -130), layers=0.5,
+        (240, 330), "part", lift=0.6, fall_mm=42, hover_mm=(6, 26), part_mm=16, ends_mm=(-215, -130), layers=0.5,
         curl=(0.5, 0.8), ragged=0.35, clump=0.95,
     ),
     "ponytail": Style(
@@ -124,20 +124,20 @@ STYLES: dict[str, Style] = {
         tail="plait", tail_mm=(180, 280), clump=0.5,
     ),
     "box_braids": Style(
-        (330, 330), "part", lift=0.5, fall_mm=50, hover_mm=(4, 17), part_mm=12, ends_mm=(-270, -140), ragged=0.1,
+        (330, 330), "part", lift=0.4, fall_mm=32, hover_mm=(4, 15), part_mm=12, ends_mm=(-270, -140), ragged=0.1,
         curl=(0.8, 1), rope="braid", locks=130,
     ),
     "twists": Style(
-        (70, 130), "part", sides=0.75, lift=0.9, fall_mm=90, hover_mm=(4, 16), ragged=0.2, curl=(0.8, 1), rope="twist",
+        (70, 130), "part", sides=0.75, lift=0.7, fall_mm=50, hover_mm=(4, 16), ragged=0.2, curl=(0.8, 1), rope="twist",
         locks=150,
     ),
     "locs": Style(
-        (300, 300), "part", lift=0.6, fall_mm=60, hover_mm=(5, 20), ends_mm=(-240, -90), ragged=0.15, curl=(0.8, 1),
+        (300, 300), "part", lift=0.5, fall_mm=38, hover_mm=(5, 17), ends_mm=(-240, -90), ragged=0.15, curl=(0.8, 1),
         rope="loc", locks=105,
     ),
     "cornrows": Style((90, 90), "rows", hover_mm=(1, 1), ragged=0.1, curl=(0.8, 1), rope="braid"),
     "afro": Style(
-        (30, 85), "out", sides=0.9, lift=2.0, fall_mm=900, hover_mm=(2, 2), curl=(0.88, 1), ragged=0.3, clump=0.6
+        (25, 70), "out", sides=0.9, lift=2.0, fall_mm=900, hover_mm=(2, 2), curl=(0.88, 1), ragged=0.3, clump=0.6
     ),
 }  # fmt: skip
 """Every haircut; judged on contact sheets."""

@@ -272,6 +272,65 @@ def _hair_style(values: Values, u: U) -> str:
     return styles[int(u[1] * len(styles))]
 
 
+BEARD_STYLES = (
+    "none",
+    "stubble",
+    "moustache",
+    "horseshoe",
+    "goatee",
+    "circle",
+    "van_dyke",
+    "chin_curtain",
+    "short_boxed",
+    "full",
+    "sideburns",
+)
+"""Names of the beards (face/beard.py)."""
+
+_BEARD_WEIGHTS = (52, 17, 3, 0.6, 3, 5, 1.5, 1.5, 8, 7, 1.4)
+
+
+def _adult_male(values: Values) -> float:
+    """Return how far facial hair has come, from 0 at 15 years or in women to 1 from 20 on."""
+    male = min(1.0, max(0.0, (values["subject.head.gender"] - 0.6) / 0.2))
+    return male * min(1.0, max(0.0, (values["subject.head.age_years"] - 15) / 5))
+
+
+def _beard(values: Values, u: U) -> str:
+    """Draw a beard: about half of men wear some facial hair; reasoned, as in surveys of the 2010s and 2020s."""
+    if u[1] > _adult_male(values):
+        return "none"
+    mark = u[0] * sum(_BEARD_WEIGHTS)
+    for name, weight in zip(BEARD_STYLES, _BEARD_WEIGHTS, strict=True):
+        mark -= weight
+        if mark < 0:
+            return name
+    return "none"
+
+
+def _beard_density(values: Values, u: U) -> float:
+    """Draw how dense the beard grows: fuller in European and African men than in East-Asian ones; reasoned."""
+    return (0.55 + 0.45 * u[0]) * (1 - 0.35 * values["subject.head.asian"])
+
+
+def _shave(values: Values, u: U) -> float:
+    """Draw how dark shaved stubble is: nothing in women and children, most where black hair roots in light skin."""
+    return _adult_male(values) * values["subject.hair.melanin"] * (1 - 0.35 * values["subject.head.asian"]) * u[0]
+
+
+DYES = ("none", "bleached", "red", "copper", "blue", "pink", "purple", "green", "highlights")
+"""Colours that hair is dyed; highlights are bleached strands."""
+
+
+def _dye(values: Values, u: U) -> str:
+    """Draw a dye for one adult in twelve, the vivid ones in the young; reasoned."""
+    age, woman = values["subject.head.age_years"], values["subject.head.gender"] < 0.5
+    if age < 16 or u[0] > (0.12 if woman else 0.04):
+        return "none"
+    tame, vivid = ("bleached", "bleached", "red", "copper", "highlights"), ("blue", "pink", "purple", "green")
+    return vivid[int(u[1] * 4)] if u[2] < (0.4 if age < 40 else 0.1) else tame[int(u[1] * 5)]
+
+
 @dataclass(frozen=True)
 class Head:
     """Identity: morphology of the bony and soft face."""
@@ -335,6 +394,11 @@ class Hair:
         1,
         doc="straight 0 to coily 1",
     )
+    dye: str = param(Given(_dye, 3), choices=DYES, doc="colour of dyed hair; roots grow out in the natural one")
+    beard: str = param(Given(_beard, 2), choices=BEARD_STYLES, doc="beard, moustache or stubble")
+    beard_length: float = param(Uniform(0, 1), 0, 1, doc="position within the length range of the beard")
+    beard_density: float = param(Given(_beard_density), 0, 1, doc="how dense and even the beard grows")
+    beard_shadow: float = param(Given(_shave), 0, 1, doc="darkness of shaved stubble under the skin")
     brow_density: float = param(Uniform(0.45, 1), 0, 1, doc="density of the brows")
     brow_width: float = param(Uniform(0.6, 1.3), 0.3, 2, doc="height of the brows relative to the average")
     brow_arch: float = param(Normal(0.2, 0.6, -1, 1.6), -1.5, 2, doc="straight -1 to high arch 1.6; 1 adds 2.6 mm")
