@@ -110,7 +110,9 @@ def _fringe(style: Style, rest: Array) -> Array:
     """Return how much (N,) in [0, 1] a root belongs to the fringe."""
     if style.fringe_mm is None:
         return np.zeros(len(rest))
-    return ((rest[:, 2] > -32) & (np.abs(rest[:, 0]) < 50) & (rest[:, 1] > 46)).astype(float)
+    wander = 10 * (value_noise(rest, 0.06, 1, 2.0) - 0.5)
+    front = (rest[:, 2] > -36 + wander) & (np.abs(rest[:, 0]) < 60) & (rest[:, 1] > 38)
+    return front.astype(float)
 
 
 def _comb(style: Style, rest: Array, normals: Array, side: Array) -> Array:
@@ -131,7 +133,7 @@ def _comb(style: Style, rest: Array, normals: Array, side: Array) -> Array:
         way = np.stack([0.1 * np.sign(x), 0.25 - 0.7 * low, -one], axis=1)
     elif style.flow == "quiff":
         front = _smooth((z + 70) / 50) * (1 - low)
-        way = np.stack([0.25 * side * (1 - low), 0.6 * front - low, 0.25 * front - 0.9 * (1 - front)], axis=1)
+        way = np.stack([0.06 * side * (1 - low), 0.5 * front - low, -0.2 * front - 0.9 * (1 - front)], axis=1)
     elif style.flow == "sweep":
         way = np.stack([side * (1 - 0.6 * low), -0.4 - 0.5 * low, 0.6 - 0.4 * low], axis=1)
     elif style.flow == "out":
@@ -191,7 +193,7 @@ def _side(style: Style, hair: Hair, rest: Array) -> Array:
 
 def _edge(style: Style, rest: Array) -> Array:
     """Return how near the front hairline (N,) in [0, 1] a root lies; roots beyond 15 mm have 0."""
-    x, y, z = rest.T
+    _, y, z = rest.T
     low = np.interp(z, [-66, -50, -30, -12, 0, 12], [-8, 26, 44, 58, 66, 70])
     return np.clip(1 - (y - low) / 14, 0, 1) * (z > -66)
 
@@ -205,7 +207,11 @@ def _guides(
     own = np.stack([_hash(np.arange(len(roots)), 11 + k) - 0.5 for k in range(3)], axis=1)
     comb = _comb(style, rest, normals, side)
     outward = unit(roots - shape.centre) if style.flow == "out" else normals
-    heading = unit(comb + style.lift * outward + (0.5 + 0.4 * style.ragged) * drift + 0.5 * style.ragged * own)
+    lift = np.full((len(roots), 1), style.lift)
+    if style.flow == "quiff":
+        lift = lift + 0.7 * _smooth((rest[:, 2:] + 60) / 50) * (rest[:, 1:2] > 60)
+        outward = unit(outward * [0.3, 1, 1])
+    heading = unit(comb + lift * outward + (0.5 + 0.4 * style.ragged) * drift + 0.5 * style.ragged * own)
     step = (length / (GUIDE_POINTS - 1))[:, None]
     fringe = _fringe(style, rest) > 0
     height = (style.hover_mm[0] + 2.5 * own[:, 0]).clip(1.0) * scale
@@ -224,7 +230,7 @@ def _guides(
         moved = moved + (lack - excess)[:, None] * out
         moved = _off_face(moved, side, shape, fringe)
         heading = unit(0.25 * heading + 0.75 * unit(moved - here))
-        heading = unit(heading + step / fall * (DOWN - heading * (heading @ DOWN)[:, None]) + 0.02 * drift * free[k])
+        heading = unit(heading + step / fall * (DOWN - heading * -heading[:, 1:2]) + 0.02 * drift * free[k])
         here = moved
         points.append(here)
     line = np.stack(points, axis=1)
@@ -269,8 +275,11 @@ def _off_face(points: Array, side: Array, shape: HeadShape, fringe: Array) -> Ar
 
 
 def _nearest(points: Array, guides: Array, count: int) -> tuple[Array, Array]:
-    """Return the `count` nearest guides (N, count) of points (N, D) and their weights, which sum to 1."""
-    found, distance = np.zeros((len(points), count), int), np.zeros((len(points), count))
+    """Return the `count` nearest guides (N, count) of points (N, D) and their weights, which sum to 1.
+
+    A matrix product, whose last digits vary from call to call, finds them; their distances are computed again.
+    """
+    found = np.zeros((len(points), count), int)
     norm = (guides**2).sum(axis=1)
     for start in range(0, len(points), 4096):
         block = points[start : start + 4096]
@@ -279,9 +288,8 @@ def _nearest(points: Array, guides: Array, count: int) -> tuple[Array, Array]:
             index = square.argmin(axis=1)
             found[start : start + len(block), k] = index
             rows = np.arange(len(block))
-            distance[start : start + len(block), k] = square[rows, index] + (block**2).sum(axis=1)
             square[rows, index] = np.inf
-    weight = 1 / (np.maximum(distance, 0) + 4.0)
+    weight = 1 / (((points[:, None] - guides[found]) ** 2).sum(axis=2) + 4.0)
     return found, weight / weight.sum(axis=1, keepdims=True)
 
 
@@ -322,9 +330,7 @@ def _tied(
     return line, tail, which
 
 
-def _to_tie(
-    style: Style, roots: Array, normals: Array, tie: Array, shape: HeadShape, u: Array, points: int
-) -> Array:
+def _to_tie(style: Style, roots: Array, normals: Array, tie: Array, shape: HeadShape, u: Array, points: int) -> Array:
     """Return strands (N, points, 3) along the scalp from `roots` to `tie` (N, 3): great circles, taut, gathered."""
     start, end = unit(roots - shape.centre), unit(tie - shape.centre)
     t = np.linspace(0, 1, points)[None, :, None]
@@ -395,7 +401,7 @@ def _spine(tie: Array, out: Array, length: float, shape: HeadShape, hover: float
         gap, away = shape.clearance(moved)
         moved = moved + np.maximum(min(hover, 2.0 + 0.8 * k * step) - gap, 0)[:, None] * away
         heading = unit(0.3 * heading + 0.7 * unit(moved - here))
-        heading = unit(heading + step / 28 * (DOWN - heading * (heading @ DOWN)))
+        heading = unit(heading + step / 28 * (DOWN - heading * -heading[:, 1:2]))
         here = moved
         points.append(here)
     return np.concatenate(points)
@@ -439,9 +445,7 @@ def _roped(line: Array, style: Style, group: Array, u: Array) -> Array:
     return line + pull * wound
 
 
-def _plait(
-    line: Array, group: Array, u: Array, width: float, depth: float, pitch: float, strands: int = 3
-) -> Array:
+def _plait(line: Array, group: Array, u: Array, width: float, depth: float, pitch: float, strands: int = 3) -> Array:
     """Return offsets (N, K, 3) from a middle line that plait `strands` locks `width` wide with a period of `pitch` mm.
 
     A plait's locks swing from side to side once while they go in and out twice (a Lissajous curve); a twist's locks
@@ -539,9 +543,12 @@ def _frayed(line: Array, curl: float, u: Array) -> Array:
 def _pushed(line: Array, shape: HeadShape, least: float) -> Array:
     """Return strands with every point but the root at least `least` mm off head and shoulders."""
     flat = line[:, 1:].reshape(-1, 3)
-    gap, out = shape.clearance(flat)
-    deep = np.nonzero(gap < least)[0]
-    flat[deep] += (least - gap[deep])[:, None] * out[deep]
+    deep = np.arange(len(flat))
+    for _ in range(3):
+        gap, out = shape.clearance(flat[deep])
+        near = gap < least
+        deep, gap, out = deep[near], gap[near], out[near]
+        flat[deep] += (least - gap)[:, None] * out
     found = line.copy()
     found[:, 1:] = flat.reshape(len(line), -1, 3)
     return found

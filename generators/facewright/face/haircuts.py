@@ -53,7 +53,9 @@ STYLES: dict[str, Style] = {
     "receding": Style((12, 30), "back", lift=0.5, fall_mm=200, ragged=0.35, receding=0.85, density=0.8),
     "buzz": Style((3, 8), "whorl", sides=0.6, lift=1.2, fall_mm=400, clump=0),
     "crew": Style((12, 26), "forward", sides=0.3, front=1.2, lift=1.0, fall_mm=300, clump=0.3),
-    "short": Style((28, 55), "whorl", sides=0.55, lift=0.6, fall_mm=160, hover_mm=(3, 8), ragged=0.4, clump=0.7),
+    "short": Style(
+        (28, 55), "whorl", sides=0.55, lift=0.45, fall_mm=110, hover_mm=(3, 8), ragged=0.4, clump=0.7, hug=0.1
+    ),
     "textured_crop": Style(
         (35, 55), "forward", sides=0.3, lift=0.7, fall_mm=140, hover_mm=(4, 10), ragged=0.4, clump=0.9, fringe_mm=32
     ),
@@ -61,15 +63,16 @@ STYLES: dict[str, Style] = {
         (55, 95), "part", sides=0.35, lift=0.5, fall_mm=200, hover_mm=(4, 12), part_mm=30, clump=0.6, hug=0.15
     ),
     "slicked_back": Style((80, 120), "back", sides=0.7, lift=0.3, fall_mm=250, hover_mm=(3, 7), hug=0.5, clump=0.8),
-    "quiff": Style((48, 72), "quiff", sides=0.18, front=1.1, lift=0.75, fall_mm=95, hover_mm=(4, 16), clump=0.8),
+    "quiff": Style((48, 72), "quiff", sides=0.18, front=1.1, lift=0.3, fall_mm=110, hover_mm=(4, 16), clump=0.8),
     "undercut": Style(
         (90, 130), "part", sides=0.06, lift=0.35, fall_mm=80, hover_mm=(4, 12), part_mm=38, clump=0.7, hug=0.1
     ),
     "curtain": Style(
-        (110, 150), "part", sides=0.7, lift=0.35, fall_mm=38, hover_mm=(3, 14), ends_mm=(-45, -10), layers=0.35, clump=0.7
+        (110, 150), "part", sides=0.7, lift=0.35, fall_mm=38, hover_mm=(3, 14), ends_mm=(-45, -10), layers=0.35,
+        clump=0.7,
     ),
     "pixie": Style(
-        (50, 80), "sweep", sides=0.7, lift=0.4, fall_mm=110, hover_mm=(3, 10), part_mm=34, fringe_mm=24, ragged=0.35,
+        (50, 80), "sweep", sides=0.7, lift=0.3, fall_mm=70, hover_mm=(3, 10), part_mm=34, fringe_mm=24, ragged=0.35,
         clump=0.7,
     ),
     "bob": Style(
@@ -120,8 +123,8 @@ STYLES: dict[str, Style] = {
         clump=0.5,
     ),
     "braids": Style(
-        (240, 240), "tie", lift=0.1, hover_mm=(1.5, 4), hug=0.9, curl=(0, 0.4), ties=((66, -42, -110), (-66, -42, -110)),
-        tail="plait", tail_mm=(180, 280), clump=0.5,
+        (240, 240), "tie", lift=0.1, hover_mm=(1.5, 4), hug=0.9, curl=(0, 0.4),
+        ties=((66, -42, -110), (-66, -42, -110)), tail="plait", tail_mm=(180, 280), clump=0.5,
     ),
     "box_braids": Style(
         (330, 330), "part", lift=0.4, fall_mm=32, hover_mm=(4, 15), part_mm=12, ends_mm=(-270, -140), ragged=0.1,

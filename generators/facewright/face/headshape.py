@@ -12,6 +12,8 @@ ROWS, COLUMNS = 60, 120
 """Cells of the head's map over polar angle and azimuth: 4 mm on a skull, about the spacing of the mesh."""
 BODY_STEP_MM, BODY_TOP_MM, BODY_ROWS = 6.0, -30.0, 64
 """Height of a cell of the body's map, its upper end (head mm) and its number of rows."""
+CLOTH_MM = 6.0
+"""Distance of hair from the body below the head: a shirt is worn there (cloth.OFFSET_MM)."""
 
 
 class HeadShape:
@@ -32,7 +34,7 @@ class HeadShape:
         flat = body - [0, 0, self.axis_z]
         row = (BODY_TOP_MM - flat[:, 1]) / BODY_STEP_MM
         column = np.arctan2(flat[:, 0], flat[:, 2]) / (2 * math.pi) + 0.5
-        self.body = _filled(row, column * COLUMNS, np.hypot(flat[:, 0], flat[:, 2]), BODY_ROWS, COLUMNS)
+        self.body = _filled(row, column * COLUMNS, np.hypot(flat[:, 0], flat[:, 2]), BODY_ROWS, COLUMNS) + CLOTH_MM
 
     def place(self, rest: Array) -> Array:
         """Return template points (..., 3) where they lie on this head, up to its own features."""
@@ -102,10 +104,11 @@ def _filled(row: Array, column: Array, value: Array, rows: int, columns: int) ->
         known = near > 0
         mean = near.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         table = np.where(table == 0, mean, table)
+    bare = table
     for _ in range(2):
         table = (table + np.roll(table, 1, 1) + np.roll(table, -1, 1)) / 3
         table[1:-1] = (table[1:-1] + table[:-2] + table[2:]) / 3
-    return table
+    return np.maximum(table, bare - 1.0)
 
 
 def _bilinear(table: Array, row: Array, column: Array) -> Array:

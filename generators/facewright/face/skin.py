@@ -116,7 +116,11 @@ def hair_colour(hair: Hair, spectrum: str) -> Array:
     """Return the albedo (3,) linear of ungreyed hair: eumelanin darkens, pheomelanin reddens."""
     if spectrum == "nir":
         return np.full(3, 0.30 - 0.2 * hair.melanin)
-    light, brown, black = np.array([0.54, 0.36, 0.165]), np.array([0.088, 0.040, 0.017]), np.array([0.012, 0.009, 0.008])
+    light, brown, black = (
+        np.array([0.54, 0.36, 0.165]),
+        np.array([0.088, 0.040, 0.017]),
+        np.array([0.012, 0.009, 0.008]),
+    )
     m = hair.melanin
     base = light + (brown - light) * min(1.0, m / 0.55) if m < 0.55 else brown + (black - brown) * (m - 0.55) / 0.45
     red = np.array([0.30, 0.085, 0.025])

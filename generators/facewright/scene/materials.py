@@ -392,7 +392,7 @@ def _fibre(g: Graph, colour: Any, roughness: float) -> Socket:
     node.inputs["Roughness"].default_value = roughness
     node.inputs["Radial Roughness"].default_value = 0.35
     node.inputs["Random Roughness"].default_value = 0.2
-    node.inputs["IOR"].default_value = 1.42  # keratin's 1.55 under our wide skies makes black hair grey
+    node.inputs["IOR"].default_value = 1.4  # keratin's 1.55 under our wide skies makes black hair grey
     return node.outputs[0]
 
 
