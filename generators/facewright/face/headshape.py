@@ -56,7 +56,7 @@ class HeadShape:
     def skull_clearance(self, points: Array) -> tuple[Array, Array]:
         """Return the distance along the ray from the head's centre, and that ray's direction."""
         out = points - self.centre
-        distance = np.sqrt(np.einsum("ij,ij->i", out, out))
+        distance = np.sqrt(out[:, 0] ** 2 + out[:, 1] ** 2 + out[:, 2] ** 2)
         direction = out / distance[:, None]
         row, column = _polar(direction)
         return distance - _bilinear(self.head, row * ROWS, column * COLUMNS), direction
