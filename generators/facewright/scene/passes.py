@@ -30,8 +30,8 @@ REFRACTING = {"cornea": CORNEA, "cornea_back": CORNEA_BACK, "lens": LENS, "lens_
 """Object index by material."""
 BLACK = (0.0, 0.0, 0.0, 1.0)
 _CHANNELS = ((1.0, 0.0, 0.0, 1.0), (0.0, 1.0, 0.0, 1.0), (0.0, 0.0, 1.0, 1.0))
-CHANNEL_COLOUR = dict(zip(COVERAGE_CHANNELS, _CHANNELS, strict=True))
-MATTE_COLOUR = dict(zip(MATTE_CHANNELS, _CHANNELS, strict=True))
+CHANNEL_COLOUR: dict[str, tuple[float, ...]] = dict(zip(COVERAGE_CHANNELS, _CHANNELS, strict=True))
+MATTE_COLOUR: dict[str, tuple[float, ...]] = dict(zip(MATTE_CHANNELS, _CHANNELS, strict=True))
 """Colour under which strands of a channel are drawn in its layer; all else is BLACK."""
 MATTE_LABELS = [int(label) for labels in MATTES.values() for label in labels]
 COVERAGE_SAMPLES = 16
