@@ -56,39 +56,47 @@ _JAW_EDGE = np.array([[-85, -66], [-70, -72], [-50, -86], [-30, -101], [-18, -11
 _LIP_TOP = np.array([[0, -57], [4, -56], [12, -55.5], [20, -59], [26, -63]], float)
 
 
-def zone(name: str, rest: Array) -> Array:
-    """Return how much (V,) in [0, 1] of zone `name` covers template points `rest` (V, 3); lips are not skin."""
+def zone(name: str, rest: Array, soft: float = 1.0) -> Array:
+    """Return how much (V,) in [0, 1] of zone `name` covers template points `rest` (V, 3); lips are not skin.
+
+    `soft` widens the borders.
+    """
+
+    def over(distance: Array, width: float) -> Array:
+        """Return 0 to 1 as `distance` in mm rises through zero over `width` mm, times `soft`."""
+        return np.clip(distance / (width * soft) + 0.5, 0, 1)
+
     x, y, z = np.abs(rest[:, 0]), rest[:, 1], rest[:, 2]
     uneven = 5 * (value_noise(rest, 0.12, 2, 9.0) - 0.5)
     cheek_line = np.interp(z, *_CHEEK_LINE.T) + uneven
     edge = np.interp(z, *_JAW_EDGE.T)
-    front = _over(z - 2, 4)
+    front = over(z - 2, 4)
     if name == "moustache":
         return (
             front
-            * _over(y - np.interp(x, *_LIP_TOP.T) - 0.5, 1.5)
-            * _over(-48.0 - y - 0.25 * np.maximum(x - 14, 0), 2)
-            * _over(30 - x + uneven, 4)
+            * over(y - np.interp(x, *_LIP_TOP.T) - 0.5, 1.5)
+            * over(-48.0 - y - 0.25 * np.maximum(x - 14, 0), 2)
+            * over(30 - x + uneven, 4)
         )
     if name == "corner":
-        return front * _over(x - 24, 3) * _over(35 - x + uneven, 4) * _over(-56 - y, 4) * _over(y + 90, 6)
+        return front * over(x - 24, 3) * over(35 - x + uneven, 4) * over(-56 - y, 4) * over(y + 90, 6)
     if name == "chin":
-        patch = _over(6 - x, 3) * _over(-79.5 - y, 1.5)
-        below = _over(26 - x + uneven, 5) * _over(-86 - y, 3)
-        return _over(z + 22, 6) * np.maximum(patch, below)
+        patch = over(6 - x, 3) * over(-79.5 - y, 1.5)
+        below = over(26 - x + uneven, 5) * over(-86 - y, 3)
+        return over(z + 22, 6) * np.maximum(patch, below)
     if name == "chin_edge":
-        return _over(z + 22, 6) * _over(30 - x, 5) * _over(-98 - y + uneven, 4)
+        return over(z + 22, 6) * over(30 - x, 5) * over(-98 - y + uneven, 4)
     if name == "jaw":
-        return _over(edge + 26 + uneven - y, 5) * _over(x - 22, 6) * _over(y - edge + 8, 5) * _over(z + 72, 5)
+        return over(edge + 26 + uneven - y, 5) * over(x - 22, 6) * over(y - edge + 8, 5) * over(z + 72, 5)
     if name == "cheek":
-        mouth = _over(np.hypot((x - 0) / 1.25, (y + 68) * 1.3) - 25, 4)
-        return _over(cheek_line - y, 5) * _over(y - edge + 8, 5) * _over(z + 66, 5) * mouth
+        mouth = over(np.hypot((x - 0) / 1.25, (y + 68) * 1.3) - 25, 4)
+        return over(cheek_line - y, 5) * over(y - edge + 8, 5) * over(z + 66, 5) * mouth
     if name == "neck":
         floor = np.interp(z, [-70, -50, -20, 20], [-84, -104, -124, -136])
-        return _over(edge + 4 - y, 5) * _over(y - floor + 2 * uneven, 8) * _over(z + 68, 6)
+        return over(edge + 4 - y, 5) * over(y - floor + 2 * uneven, 8) * over(z + 68, 6)
     if name == "sideburn":
-        return _over(z + 66, 4) * _over(-44 - z, 5) * _over(y + 34, 6) * _over(22 - y, 6)
-    return _over(cheek_line - y, 5) * _over(y - edge + 4, 4) * _over(z + 66, 5) * _over(-16 - z + uneven, 6)  # chop
+        return over(z + 66, 4) * over(-44 - z, 5) * over(y + 34, 6) * over(22 - y, 6)
+    return over(cheek_line - y, 5) * over(y - edge + 4, 4) * over(z + 66, 5) * over(-16 - z + uneven, 6)  # chop
 
 
 def beard_weight(hair: Hair, rest: Array) -> Array:
@@ -102,7 +110,7 @@ def beard_weight(hair: Hair, rest: Array) -> Array:
 
 def shadow_weight(rest: Array) -> Array:
     """Return where (V,) in [0, 1] a shaved beard shows."""
-    return np.max([zone(name, rest) for name in ALL], axis=0) * (0.6 + 0.4 * value_noise(rest, 0.08, 2, 4.0))
+    return np.max([zone(name, rest, 3.0) for name in ALL], axis=0) * (0.6 + 0.4 * value_noise(rest, 0.08, 2, 4.0))
 
 
 def beard_width_mm(hair: Hair, area_mm2: float) -> float:
@@ -186,8 +194,3 @@ def _curled(line: Array, hair: Hair, rest: Array, length: Array, u: Array) -> Ar
     angle = 2 * math.pi * (length[:, None] * along / (32 - 22 * curl) + u[5][:, None])
     size = np.minimum(0.3 + 1.6 * curl, 0.12 * length)[:, None] * along**0.7
     return line + (size * np.cos(angle))[..., None] * normal + (size * np.sin(angle))[..., None] * other
-
-
-def _over(distance: Array, soft: float) -> Array:
-    """Return 0 to 1 as `distance` in mm rises through zero over `soft` mm."""
-    return np.clip(distance / soft + 0.5, 0, 1)

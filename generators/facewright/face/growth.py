@@ -69,7 +69,7 @@ def grow(
         if style.tail != "plait":
             line = _waved(line, curl, rest, hair.texture, u)
         line = _frayed(line, curl, u)
-    line = _kept_off(line, shape)
+    line = _kept_off(line, shape, _fringe(style, rest) > 0)
     lock = _hash(np.floor(rest / 9.0 + hair.texture).astype(np.int64) @ [1, 64, 4096] + 300000, 6)
     shade = 0.5 * lock + 0.5 * u[10]
     if style.rope != "none":
@@ -515,12 +515,14 @@ def _waved(line: Array, curl: float, rest: Array, texture: float, u: Array) -> A
     if curl < 0.05:
         return line
     arc = np.cumsum(np.linalg.norm(np.diff(line, axis=1, prepend=line[:, :1]), axis=2), axis=1)
-    together = value_noise(rest, 0.06 + 0.1 * curl, 2, texture + 70)
+    tight = float(np.clip((curl - 0.3) / 0.3, 0, 1))
+    lock = _hash(np.floor(rest / 10.0 + texture).astype(np.int64) @ [1, 64, 4096] + 300000, 8)
+    together = (1 - tight) * 1.5 * value_noise(rest, 0.03, 1, texture + 70) + tight * lock
     step = max(float(np.median(arc[:, -1])) / (line.shape[1] - 1), 0.1)
     wave = max(_wavelength(curl), 4.5 * step)
-    size = np.interp(curl, [0, 0.3, 0.6, 0.85, 1], [0, 4.0, 5.5, 3.2, 2.2])
-    pitch = wave * (0.85 + 0.3 * _hash((together * 60).astype(int), 8))[:, None]
-    angle = 2 * math.pi * (arc / pitch + 3 * together[:, None] + (0.05 + 0.5 * curl**2) * (u[5] - 0.5)[:, None])
+    size = np.interp(curl, [0, 0.3, 0.6, 0.85, 1], [0, 5.0, 6.5, 3.4, 2.2])
+    pitch = wave * (0.94 + (0.12 + 0.1 * tight) * (together % 1))[:, None]
+    angle = 2 * math.pi * (arc / pitch + together[:, None] + (0.05 + 0.5 * curl**2) * (u[5] - 0.5)[:, None])
     grown = size * np.minimum(1, arc / (0.9 * wave + 6)) * (0.7 + 0.6 * u[6])[:, None]
     normal, binormal = frames(line)
     flat = np.interp(curl, [0.3, 0.7], [0.45, 1.0])
@@ -554,12 +556,17 @@ def _pushed(line: Array, shape: HeadShape, least: float) -> Array:
     return found
 
 
-def _kept_off(line: Array, shape: HeadShape) -> Array:
-    """Return strands outside head and shoulders, ended where they would hang before the eyes."""
+def _kept_off(line: Array, shape: HeadShape, fringe: Array) -> Array:
+    """Return strands outside head and shoulders, ended where they would hang before the eyes.
+
+    But for the `fringe` (N,), they end on the forehead already: stray ends stay as short hairs of the hairline.
+    """
     line = _pushed(line, shape, 0.6)
     rest = shape.template(line)
     before = (np.abs(rest[..., 0]) < EYE_HALF_MM) & (rest[..., 1] < EYE_TOP_MM) & (rest[..., 2] > 0)
-    return ended(line, before)
+    half = 0.8 * np.interp(rest[..., 1], FACE_HALF_MM[:, 0], FACE_HALF_MM[:, 1])
+    astray = (np.abs(rest[..., 0]) < half) & (rest[..., 2] > 0) & ~fringe[:, None]
+    return ended(line, before | astray)
 
 
 def ended(line: Array, beyond: Array) -> Array:
