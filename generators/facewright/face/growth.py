@@ -415,10 +415,10 @@ def _cornrows(roots: Array, rest: Array, shape: HeadShape, u: Array, texture: fl
     points = 22
     out = roots - shape.centre
     spacing = math.radians(12.0)
-    around = np.arctan2(out[:, 0], out[:, 1])
+    around = np.arctan2(out[:, 0], out[:, 1]).round(9)  # see headshape._azimuth
     row = np.round(around / spacing)
     middle = row * spacing
-    start = np.arctan2(out[:, 2], np.hypot(out[:, 0], out[:, 1]))
+    start = np.arctan2(out[:, 2], np.hypot(out[:, 0], out[:, 1])).round(9)
     span = (45 + 30 * u[0]) / 85
     elevation = start[:, None] - span[:, None] * np.linspace(0, 1, points)
     elevation = np.maximum(elevation, -1.25)

@@ -54,7 +54,8 @@ STYLES: dict[str, Style] = {
     "buzz": Style((3, 8), "whorl", sides=0.6, lift=1.2, fall_mm=400, clump=0),
     "crew": Style((12, 26), "forward", sides=0.3, front=1.2, lift=1.0, fall_mm=300, clump=0.3),
     "short": Style(
-        (28, 55), "whorl", sides=0.55, front=0.55, lift=0.45, fall_mm=110, hover_mm=(3, 8), ragged=0.4, clump=0.7, hug=0.1
+        (28, 55), "whorl", sides=0.55, front=0.55, lift=0.45, fall_mm=110, hover_mm=(3, 8), ragged=0.4,
+        clump=0.7, hug=0.1,
     ),
     "textured_crop": Style(
         (35, 55), "forward", sides=0.3, lift=0.7, fall_mm=140, hover_mm=(4, 10), ragged=0.4, clump=0.9, fringe_mm=32
