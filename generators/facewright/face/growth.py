@@ -70,10 +70,8 @@ def grow(
             line = _waved(line, curl, rest, hair.texture, u)
         line = _frayed(line, curl, u)
     line = _kept_off(line, shape, _fringe(style, rest) > 0)
-    lock = _hash(np.floor(rest / 9.0 + hair.texture).astype(np.int64) @ [1, 64, 4096] + 300000, 6)
-    shade = 0.5 * lock + 0.5 * u[10]
-    if style.rope != "none":
-        shade = 0.3 * _hash(group, 6) + 0.7 * u[10]
+    lock = _cells(rest, 9.0, hair.texture) if style.rope == "none" else group
+    shade = 0.4 * _hash(lock, 6) + 0.6 * u[10]
     grey = u[8] < grey_share(hair.grey, rest)
     points = line.shape[1]
     taper = np.interp(np.linspace(0, 1, points), [0, 0.03, 0.8, 1], [0.8, 1, 0.9, 0.35])
@@ -162,15 +160,15 @@ def _loose(
     key = np.concatenate([rest, 60 * side[:, None], 40 * _fringe(style, rest)[:, None]], axis=1)
     near, weight = _nearest(key, key[pick], 1 if style.rope != "none" else 3)
     keep = 1 - style.ragged * u[0] ** 2 - 0.5 * style.ragged * _hash(near[:, 0], 5)
-    baby = (_smooth((rest[:, 1] - 30) / 20) > 0) & (u[1] < 0.5 * _edge(style, rest))
+    baby = (rest[:, 1] > 30) & (u[1] < 0.5 * _edge(rest))
     keep = np.where(baby, keep * (0.08 + 0.2 * u[2]), keep)
     share = (lengths / np.maximum(lengths[pick][near[:, 0]], 1e-6)).clip(0.6, 1.4) if style.ends_mm is None else 1.0
     keep = np.minimum(keep * share * (reach[near] * weight).sum(axis=1), 1.0)
     points = _point_count(style, float(lengths.mean() * reach.mean()), hair)
     base, follow = _blended(guides, near, weight, keep, points)
     offset = roots - follow
-    gather = 0.35 if style.rope != "none" else 1.0
-    offset = offset - (1 - gather) * (offset - (offset * normals).sum(1, keepdims=True) * normals)
+    if style.rope != "none":
+        offset = offset - 0.65 * (offset - (offset * normals).sum(1, keepdims=True) * normals)
     return base + offset[:, None], near[:, 0]
 
 
@@ -191,7 +189,7 @@ def _side(style: Style, hair: Hair, rest: Array) -> Array:
     return np.where(rest[:, 0] > sign * style.part_mm + wander + jagged, 1.0, -1.0)
 
 
-def _edge(style: Style, rest: Array) -> Array:
+def _edge(rest: Array) -> Array:
     """Return how near the front hairline (N,) in [0, 1] a root lies; roots beyond 15 mm have 0."""
     _, y, z = rest.T
     low = np.interp(z, [-66, -50, -30, -12, 0, 12], [-8, 26, 44, 58, 66, 70])
@@ -314,7 +312,7 @@ def _tied(
 ) -> tuple[Array, Array, Array]:
     """Return strands combed to a tie and the tail behind it (N, K, 3), which belong to the tail (N,), and their tie.
 
-    Every third root feeds the tail: from a tie on, a picture needs more strands than the scalp gives.
+    Two roots in five feed the tail instead of the scalp.
     """
     n = len(roots)
     ties = shape.place(np.array(style.ties))
@@ -338,13 +336,11 @@ def _to_tie(style: Style, roots: Array, normals: Array, tie: Array, shape: HeadS
     angle = np.arccos(cosine)[:, None, None] + 1e-6
     direction = (np.sin((1 - t) * angle) * start[:, None] + np.sin(t * angle) * end[:, None]) / np.sin(angle)
     direction = unit(direction.reshape(-1, 3))
-    reach = np.linalg.norm(tie - shape.centre, axis=1)
     skull, _ = shape.skull_clearance(tie)
     along = t[..., 0]
-    loose = 1.5 * (1 - along) * (u[3] ** 3)[:, None] * 4
+    loose = 6 * (1 - along) * (u[3] ** 3)[:, None]
     height = style.hover_mm[0] + (style.hover_mm[1] - style.hover_mm[0]) * along + (2.5 * u[4])[:, None] * along + loose
     height = height * np.minimum(1, along * 10) + (skull - 4)[:, None] * _smooth((along - 0.8) / 0.2)
-    assert reach.min() > 0
     line = shape.on_skull(direction, height.ravel()).reshape(len(roots), points, 3)
     spread = np.stack([u[5] - 0.5, u[6] - 0.5, u[7] - 0.5], axis=1) * 9
     line = line + spread[:, None] * _smooth((t - 0.5) / 0.5)
@@ -374,16 +370,13 @@ def _tail(style: Style, hair: Hair, tie: Array, shape: HeadShape, u: Array, poin
             + height[..., None] * out
         )
     spine = _spine(tie, out, length, shape, 14.0 if style.tail == "plait" else 20.0)
-    if style.tail == "plait":
-        keep = np.ones(u.shape[1])
-    else:
-        keep = 1 - 0.35 * u[3] ** 2
+    keep = np.ones(u.shape[1]) if style.tail == "plait" else 1 - 0.35 * u[3] ** 2
     place = keep[:, None] * t * (len(spine) - 1)
     low = np.minimum(place.astype(int), len(spine) - 2)
     part = (place - low)[..., None]
     line = spine[low] * (1 - part) + spine[low + 1] * part
     if style.tail == "plait":
-        return line + _plait(line, np.full(u.shape[1], 0), u, 9.0 * scale, 7.0 * scale, 26.0 * scale)
+        return line + _plait(line, np.zeros(u.shape[1], int), u, 9.0 * scale, 7.0 * scale, 26.0 * scale)
     girth = (6 + 20 * np.sin(np.minimum(t * 1.5, 1) * math.pi / 2) * (1 - 0.35 * t)) * scale
     ray = np.sqrt(u[4])[:, None] * girth
     turn = 2 * math.pi * u[5][:, None]
@@ -422,8 +415,7 @@ def _cornrows(roots: Array, rest: Array, shape: HeadShape, u: Array, texture: fl
     span = (45 + 30 * u[0]) / 85
     elevation = start[:, None] - span[:, None] * np.linspace(0, 1, points)
     elevation = np.maximum(elevation, -1.25)
-    turn = middle[:, None] + (around - middle)[:, None] * np.maximum(0.25, 0)
-    turn = np.where(np.linspace(0, 1, points) < 0.02, around[:, None], turn)
+    turn = (middle + 0.25 * (around - middle))[:, None]
     direction = np.stack(
         [np.sin(turn) * np.cos(elevation), np.cos(turn) * np.cos(elevation), np.sin(elevation)], axis=-1
     )
@@ -478,15 +470,19 @@ def _locks(line: Array, style: Style, rest: Array, tail: Array, texture: float, 
     place = rest + 5 * np.stack([value_noise(rest, 0.09, 2, texture + 50 * k) - 0.5 for k in range(3)], axis=1)
     strength = style.clump * (0.45 if style.ties else 1.0)
     for size, share in ((6.0, 0.75), (16.0, 0.45)):
-        cell = np.floor(place / size + texture).astype(np.int64) + 1000
-        key = ((cell[:, 0] * 4096 + cell[:, 1]) * 4096 + cell[:, 2]) * 2 + tail
-        key = key * 2 + (rest[:, 0] > 0)
+        key = (2 * _cells(place, size, texture) + tail) * 2 + (rest[:, 0] > 0)
         _, group = np.unique(key, return_inverse=True)
         own = strength * share * (0.5 + 0.5 * _hash(group, 2)) * (0.6 + 0.4 * u[11])
         pull = own[:, None] * _smooth((along - 0.05) / 0.75)
         pull = np.where(tail[:, None], 0.5 * pull, pull)
         line = line + pull[..., None] * (group_mean(line, group) - line)
     return line
+
+
+def _cells(points: Array, size: float, offset: float) -> Array:
+    """Return the number (N,) of the cell of edge `size` mm that holds each point (N, 3)."""
+    cell = np.floor(points / size + offset).astype(np.int64) + 1000
+    return (cell[:, 0] * 4096 + cell[:, 1]) * 4096 + cell[:, 2]
 
 
 def group_mean(line: Array, group: Array) -> Array:
@@ -516,7 +512,7 @@ def _waved(line: Array, curl: float, rest: Array, texture: float, u: Array) -> A
         return line
     arc = np.cumsum(np.linalg.norm(np.diff(line, axis=1, prepend=line[:, :1]), axis=2), axis=1)
     tight = float(np.clip((curl - 0.3) / 0.3, 0, 1))
-    lock = _hash(np.floor(rest / 10.0 + texture).astype(np.int64) @ [1, 64, 4096] + 300000, 8)
+    lock = _hash(_cells(rest, 10.0, texture), 8)
     together = (1 - tight) * 1.5 * value_noise(rest, 0.03, 1, texture + 70) + tight * lock
     step = max(float(np.median(arc[:, -1])) / (line.shape[1] - 1), 0.1)
     wave = max(_wavelength(curl), 4.5 * step)
