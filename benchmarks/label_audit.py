@@ -56,7 +56,13 @@ def main() -> None:
 
 def audit(frame, found: dict) -> None:
     label = cast(build_figure(frame.sample))
-    decided = (label >= 0) & ~edges(label) & ~edges(frame.seg) & (frame.coverage.max(axis=2) == 0)
+    decided = (
+        (label >= 0)
+        & ~edges(label)
+        & ~edges(frame.seg)
+        & (frame.coverage.max(axis=2) == 0)
+        & (frame.matte[..., 0] == 0)
+    )
     wrong = decided & (frame.seg != label)
     found["pixels compared"].append(int(decided.sum()))
     found["wrong ids"].append(int(wrong.sum()))

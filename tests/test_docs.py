@@ -37,7 +37,7 @@ def test_every_class_layer_and_landmark_group_is_on_the_label_page():
     for name in schema.IBUG68:
         assert f"| `{name}` |" in LABELS
     assert schema.VERSION in LABELS
-    for channel in schema.COVERAGE_CHANNELS:
+    for channel in (*schema.COVERAGE_CHANNELS, *schema.MATTE_CHANNELS):
         assert f"`{channel}`" in LABELS
 
 

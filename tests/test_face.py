@@ -1,4 +1,4 @@
-"""The head: shapes, expressions, landmarks, regions, shirt and hair, without Blender."""
+"""The head: shapes, expressions, landmarks, regions and shirt, without Blender."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from facewright.face.expression import MOOD_UNITS, UNPAIRED
 from facewright.face.landmarks import ibug68
 from facewright.face.parameters import IDENTITY_AXES, IDENTITY_RADIUS, Head, identity_vector
 from facewright.face.topology import topology
-from facewright.figure import _hairs, body, build_figure, eye_rotations, head_surface, strands, surfaces
+from facewright.figure import body, build_figure, eye_rotations, head_surface, strands, surfaces
 from facewright.geometry.camera import WORLD_FROM_HEAD
 from facewright.geometry.mesh import face_normals
 from facewright.rng import stream
@@ -378,70 +378,6 @@ def is_covered(points, triangles):
         z = u * a[:, 2] + v * b[:, 2] + (1 - u - v) * c[:, 2]
         found.append((over & (z > p[2])).any())
     return np.array(found)
-
-
-# hair
-
-
-@pytest.fixture(scope="module", params=sorted(hair.STYLES))
-def haired(request):
-    """Return a sample of each style, its head surface (V, 3) head mm and its brows and hair."""
-    one = CALM_SAMPLE.replace({"subject.hair.style": request.param, "image.width": 128})
-    surface = shaped(one)
-    return one, surface, _hairs(one, topology(), surface)
-
-
-def test_strands_are_as_many_as_asked_and_finite(haired):
-    one, surface, (right, left, scalp) = haired
-    bushy = _hairs(one.replace({"subject.hair.brow_density": 1.0}), topology(), surface)[0]
-    assert len(right.points) == len(left.points) == int(len(bushy.points) * one.subject.hair.brow_density)
-    assert 6000 <= len(scalp.points) / hair.STYLES[one.subject.hair.style].density <= 30001
-    for found in (right, left, scalp):
-        assert np.isfinite(found.points).all()
-        assert (found.radius > 0).all()
-        assert found.radius.shape == found.points.shape[:2]
-
-
-def test_hair_grows_on_the_scalp_and_brows_above_the_eyes(haired):
-    _, surface, (right, left, scalp) = haired
-    rest = topology().rest
-    skin = topology().vertices_of("skin", "neck", "nose")
-    for found, fits in (
-        (scalp, hair.scalp_weight(rest, 0.0) > 0),
-        (right, brow_area(rest, -1)),
-        (left, brow_area(rest, 1)),
-    ):
-        roots = found.points[::40, 0]
-        nearest = skin[np.argmin(np.square(roots[:, None] - surface[skin][None]).sum(-1), axis=1)]
-        assert fits[nearest].mean() > 0.98
-        assert np.linalg.norm(surface[nearest] - roots, axis=1).max() < 4
-
-
-def brow_area(rest, sign):
-    x, y, z = (rest * [sign, 1, 1]).T
-    return (x > 5) & (x < 62) & (y > 6) & (y < 34) & (z > -30)
-
-
-def test_no_strand_enters_the_skull(haired):
-    _, surface, (_, _, scalp) = haired
-    points = surface[topology().vertices_of("skin", "neck")]
-    skull = hair.SkullMap(points[points[:, 1] > -150], np.array([0.0, 15.0, -85.0]))
-    out = scalp.points[:, 2:].reshape(-1, 3) - skull.centre
-    distance = np.linalg.norm(out, axis=1)
-    depth = skull.table[skull._cell(out / distance[:, None])] - distance
-    assert depth.max() < 3, f"{(depth > 3).mean():.4%} of the points"
-
-
-def test_a_subject_keeps_its_roots_through_expressions():
-    calm, moved = (
-        _hairs(CALM_SAMPLE.replace({"image.width": 128}), topology(), shaped(CALM_SAMPLE, mood))
-        for mood in ("neutral", "surprise")
-    )
-    for a, b in zip(calm, moved, strict=True):
-        assert np.linalg.norm(a.points[:, 0] - b.points[:, 0], axis=1).max() < 10, "roots move with the skin only"
-        assert np.array_equal(a.tint, b.tint)
-    still = np.linalg.norm(calm[2].points[:, 0] - moved[2].points[:, 0], axis=1)
-    assert np.median(still) < 1e-9
 
 
 # all together

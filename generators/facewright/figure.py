@@ -18,12 +18,16 @@ from facewright.eye.anatomy import Globe
 from facewright.face import glasses, wear
 from facewright.face import hair as hair_module
 from facewright.face.basis import head_basis
+from facewright.face.beard import beard_weight, beard_width_mm, grow_beard, shadow_weight
 from facewright.face.cloth import shirt
 from facewright.face.dentition import dentition
 from facewright.face.expression import arkit_weights, lid_closure
+from facewright.face.growth import grow, strand_budget
+from facewright.face.haircuts import STYLES
+from facewright.face.headshape import HeadShape
 from facewright.face.landmarks import ibug68
 from facewright.face.skin import hair_colour, paint
-from facewright.face.topology import LEVEL, Masks, Topology, masks, topology
+from facewright.face.topology import LEVEL, Masks, Topology, masks, neck_share, topology
 from facewright.geometry.camera import WORLD_FROM_HEAD
 from facewright.geometry.mesh import Mesh, vertex_normals
 from facewright.geometry.rotations import between, head_rotation
@@ -171,9 +175,18 @@ def strands(figure: Figure) -> list[Strands]:
     near = near_side(figure.sample)
     found = [hairs for side in SIDES for hairs in _lashes(figure, side)]
     hat, on = figure.sample.subject.wear.hat, _worn_on(figure.head)
-    hairs = _hairs(figure.sample, topology(near), figure.head)
-    found += [h.moved(wear.tuck(h.points, hat, on)) if h.channel == "hair" else h for h in hairs]
-    return [s.moved(_turned(s.points.reshape(-1, 3), figure.turn).reshape(s.points.shape)) for s in found]
+    for hairs in _hairs(figure.sample, topology(near), figure.head):
+        if hairs.channel != "hair":
+            found.append(hairs)
+        elif hat.kind != "headscarf":  # which hides it all
+            found.append(hairs.moved(wear.tuck(hairs.points, hat, on)))
+
+    def posed(hairs: Strands) -> Strands:
+        points = hairs.points.reshape(-1, 3)
+        share = neck_share(points / on.size) if hairs.channel in ("hair", "beard") else np.ones(len(points))
+        return hairs.moved(_bent(points, figure.turn, share).reshape(hairs.points.shape))
+
+    return [posed(hairs) for hairs in found]
 
 
 def _worn_on(head: Array) -> wear.Skin:
@@ -358,15 +371,24 @@ def _shaded_albedo(sample: Sample, mesh: Topology) -> Array:
     subject, spectrum = sample.subject, sample.image.spectrum
     skin = paint(subject.skin, near_side(sample), spectrum)
     hair = subject.hair
-    scalp = 0.8 * _scalp(hair.style, mesh.rest) * min(1.0, hair_module.STYLES[hair.style].density)
+    scalp = 0.8 * _scalp(hair.style, mesh.rest) * min(1.0, STYLES[hair.style].density)
     brow = 0.5 * hair.brow_density * hair_module.brow_weight(mesh.rest, hair.brow_width, hair.brow_arch)
-    share = np.maximum(scalp, brow)[:, None]
+    beard = 0.55 * beard_weight(hair, mesh.rest)
+    share = np.maximum(np.maximum(scalp, brow), beard)[:, None]
+    shaved = hair.beard_shadow * (SHAVED_SHARE if hair.beard == "none" else 0.5 * SHAVED_SHARE)
+    under = (shaved * shadow_weight(mesh.rest))[:, None]
+    skin = skin + under * (0.35 * skin.mean(axis=1, keepdims=True) * SHAVED_TINT - skin)
     return skin + share * (0.8 * hair_colour(hair, spectrum) - skin)
+
+
+SHAVED_SHARE, SHAVED_TINT = 0.55, np.array([0.94, 1.0, 1.08])
+"""Greatest share of shaved roots in the skin's albedo, and their tint: dark hair under light skin looks blue-grey, as
+red light goes round it and blue does not; reasoned."""
 
 
 def _scalp(style: str, rest: Array) -> Array:
     """Return the density of head hair (V,) at template points under a style's hairline."""
-    weight = hair_module.scalp_weight(rest, 0.85 if style in ("receding", "bald") else 0.0)
+    weight = hair_module.scalp_weight(rest, STYLES[style].receding)
     return weight * np.clip((40 - rest[:, 1]) / 10, 0, 1) if style == "bald" else weight
 
 
@@ -493,35 +515,72 @@ def _hairs(sample: Sample, mesh: Topology, head: Array) -> list[Strands]:
         )
         for side in SIDES
     ]
-    style = hair_module.STYLES[subject.hair.style]
-    pixels_per_mm = sample.image.width / sample.camera.field_mm
-    coarse = sample.scene == "eye"
-    count = int((5000 if coarse else np.clip(9000 * pixels_per_mm, 6000, 30000)) * style.density)
+    style = STYLES[subject.hair.style]
+    width, limit = (EYE_WIDTH_MM, 10000) if sample.scene == "eye" else (HAIR_WIDTH_MM, 40000)
+    count, radius = strand_budget(width * style.density, sample.camera.field_mm / sample.image.width, limit)
     weight = _scalp(subject.hair.style, mesh.rest)
-    skin_faces = mesh.faces[
-        (mesh.part == head_basis().part_names.index("skin")) | (mesh.part == head_basis().part_names.index("neck"))
-    ]
-    roots, root_normals, rest_roots = _scatter(skin_faces, mesh.rest, weight, head, normals, count, seed)
-    skull_points = head[mesh.vertices_of("skin", "neck")]
-    skull = hair_module.SkullMap(skull_points[skull_points[:, 1] > -150], np.array([0.0, 15.0, -85.0]))
-    radius = (0.075 if style.gravity > 0.05 else 0.06) * np.sqrt(20000 / max(count / style.density, 1))
-    found.append(
-        hair_module.grow(subject.hair, roots, root_normals, rest_roots, skull, seed, float(np.clip(radius, 0.05, 0.16)))
-    )
+    names = head_basis().part_names
+    skin_faces = mesh.faces[np.isin(mesh.part, [names.index("skin"), names.index("neck")])]
+    roots, root_normals, rest_roots = _scatter(skin_faces, mesh.rest, weight, head, normals, count, seed, "hair")
+    shape = _head_shape(mesh, head)
+    found.append(grow(subject.hair, roots, root_normals, rest_roots, shape, seed, radius))
+    if subject.hair.beard != "none":
+        found.append(_beard(sample, mesh, skin_faces, head, normals, shape))
     return found
 
 
+def _beard(sample: Sample, mesh: Topology, faces: Array, head: Array, normals: Array, shape: HeadShape) -> Strands:
+    """Return the beard in head mm, grown on `faces` of the face and neck."""
+    hair, seed = sample.subject.hair, (sample.seed, sample.subject_index)
+    weight = beard_weight(hair, mesh.rest)
+    area = float(_face_areas(faces, mesh.rest, weight).sum())
+    pixel_mm = sample.camera.field_mm / sample.image.width
+    count, radius = strand_budget(beard_width_mm(hair, area), pixel_mm, 4000 if sample.scene == "eye" else 20000)
+    roots, root_normals, rest_roots = _scatter(faces, mesh.rest, weight, head, normals, count, seed, "beard")
+    lips = head[mesh.vertices_of("upper_lip", "lower_lip")]
+    return grow_beard(hair, roots, root_normals, rest_roots, shape, lips, seed, radius)
+
+
+def _head_shape(mesh: Topology, head: Array) -> HeadShape:
+    """Return the surface that hair lies on, ears and shirt included."""
+    skull = mesh.vertices_of("skin", "neck", "nose", "right_ear", "left_ear")
+    body = head[mesh.vertices_of("neck", "torso")]
+    vault = mesh.vertices_of("skin")
+    low, high = np.percentile(mesh.rest[vault], [2, 98], axis=0), np.percentile(head[vault], [2, 98], axis=0)
+    scale = (high[1] - high[0]) / (low[1] - low[0])
+    offset = high[0] - scale * low[0]
+    offset[0] = 0.0
+    return HeadShape(head[skull], body, scale, offset)
+
+
+HAIR_WIDTH_MM, EYE_WIDTH_MM = 5200.0, 1800.0
+"""Sum of the widths of all hairs of a full head: 100 000 of 0.07 mm are 7000 mm, of which many lie in each other's
+shadow; less in eye scenes, where head hair hardly enters the picture. Judged on contact sheets."""
+
+
+def _face_areas(faces: Array, rest: Array, weight: Array) -> Array:
+    """Return the areas (F,) in mm2 of quads on the template, times the mean `weight` (V,) of their corners."""
+    p = rest[faces]
+    area = 0.5 * np.linalg.norm(np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1]), axis=1)
+    return area * weight[faces].mean(axis=1)
+
+
 def _scatter(
-    faces: Array, rest: Array, weight: Array, surface: Array, normals: Array, count: int, seed: tuple[int, int]
+    faces: Array,
+    rest: Array,
+    weight: Array,
+    surface: Array,
+    normals: Array,
+    count: int,
+    seed: tuple[int, int],
+    name: str,
 ) -> tuple[Array, Array, Array]:
     """Return `count` points (N, 3) on `surface`, their normals, and the same points on the template.
 
     They are drawn by area and `weight` on the resting topology, so expression does not move hairs about.
     """
-    p = rest[faces]
-    area = np.linalg.norm(np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1]), axis=1) * weight[faces].mean(axis=1)
-    total = np.cumsum(area)
-    u = np.array(rng.uniforms(*seed, "hair.roots", 3 * count)).reshape(count, 3)
+    total = np.cumsum(_face_areas(faces, rest, weight))
+    u = np.array(rng.uniforms(*seed, f"{name}.roots", 3 * count)).reshape(count, 3)
     strata = (np.arange(count) + u[:, 0]) / count
     face = faces[np.searchsorted(total, strata * total[-1], side="right").clip(max=len(faces) - 1)]
     s, t = u[:, 1:2], u[:, 2:3]

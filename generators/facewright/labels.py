@@ -15,7 +15,7 @@ from facewright.geometry.reflection import glint_points
 from facewright.geometry.refraction import Posed, Surfaces, apparent_direction
 from facewright.geometry.rotations import head_angles
 from facewright.sample import Sample
-from facewright.schema import COVERAGE_THRESHOLD, LIMBUS_POINTS, SIDES, Label, side_label
+from facewright.schema import COVERAGE_THRESHOLD, LIMBUS_POINTS, MATTE_CHANNELS, SIDES, Label, side_label
 from facewright.truth import Array, CameraTruth, Ellipse, EyeTruth, HeadPose, Truth
 
 GLINT_REACH = 2
@@ -83,19 +83,21 @@ def with_glints(known: Truth, glint: Array) -> Truth:
     return dataclasses.replace(known, eyes=eyes)
 
 
-def with_strands(seg: Array, coverage: Array, known: Truth) -> Array:
+def with_strands(seg: Array, coverage: Array, matte: Array, known: Truth) -> Array:
     """Return ids (H, W) with strands drawn in: the strongest kind, where kinds together hide COVERAGE_THRESHOLD.
 
-    Lashes and brows take the side of the nearer eyeball centre in the image.
+    Kinds are lashes, brows and hair of `coverage` and the beard of `matte`, both (H, W, 3) uint8. Lashes and brows
+    take the side of the nearer eyeball centre in the image.
     """
-    share = coverage.astype(float) / 255
+    share = np.concatenate([coverage, matte[..., MATTE_CHANNELS.index("beard"), None]], axis=2).astype(float) / 255
     hidden = share.sum(axis=2) >= COVERAGE_THRESHOLD
     kind = share.argmax(axis=2)
     row, column = np.nonzero(hidden)
     place = np.stack([column, row], axis=1) + 0.5
     centres = np.stack([project(known.eyes[side].centre_mm, known.camera.K) for side in SIDES])
     nearest = np.linalg.norm(place[:, None] - centres[None], axis=2).argmin(axis=1)
-    table = np.array([[side_label(side, "lashes"), side_label(side, "brow"), Label.HAIR] for side in SIDES], np.uint8)
+    either = [Label.HAIR, Label.BEARD]
+    table = np.array([[side_label(side, "lashes"), side_label(side, "brow"), *either] for side in SIDES], np.uint8)
     drawn = seg.copy()
     drawn[row, column] = table[nearest, kind[row, column]]
     return drawn

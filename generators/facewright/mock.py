@@ -79,6 +79,7 @@ def paint(truth: Truth) -> dict[str, np.ndarray]:
         "seg": seg,
         "seg_anatomical": anatomical,
         "coverage": np.zeros((*shape, 3), np.uint8),
+        "matte": np.zeros((*shape, 3), np.uint8),
         "depth": depth,
         "normal": normal,
         "glint": glint,

@@ -33,7 +33,7 @@ from facewright.errors import AssetError, MissingPackage, RecipeError
 from facewright.sample import DRAWN, parameters
 from facewright.world.parameters import STUDIO_HDRIS
 
-OUTPUTS = ("linear", "seg", "seg_anatomical", "coverage", "depth", "normal", "glint")
+OUTPUTS = ("linear", "seg", "seg_anatomical", "coverage", "matte", "depth", "normal", "glint")
 """Optional layers of a record; rgb and the JSON truth are always written."""
 SCENES = ("eye", "face")
 HDRI_SUFFIXES = (".hdr", ".exr")

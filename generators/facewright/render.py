@@ -32,6 +32,7 @@ LAYERS: dict[str, Layer] = {
     "seg": Layer(0, "uint8", "seg.png", "visible class ids (schema.Label)"),
     "seg_anatomical": Layer(0, "uint8", "seg_anatomical.png", "ids of the eyes as if nothing covered them"),
     "coverage": Layer(3, "uint8", "coverage.png", "share of the pixel hidden by lashes, brows, hair; 255 = all"),
+    "matte": Layer(3, "uint8", "matte.png", "share of the pixel hidden by beard, glasses, headwear; 255 = all"),
     "depth": Layer(0, "float32", "depth.exr", "camera z in mm of the first surface (strands apart); 0 = background"),
     "normal": Layer(3, "float32", "normal.exr", "unit normal of that surface in camera axes; 0 = background; half"),
     "glint": Layer(0, "uint8", "glint.png", "corneal reflections of the LEDs (strands apart): 0 none, k + 1 = LED k"),

@@ -157,6 +157,17 @@ SIDES = ("right", "left")
 COVERAGE_CHANNELS = ("lashes", "brows", "hair")
 """Channels of the coverage layer (H, W, 3) uint8: the fraction of the pixel, times 255, that strands hide."""
 
+MATTES: dict[str, tuple[Label, ...]] = {
+    "beard": (Label.BEARD,),
+    "glasses": (Label.GLASSES_FRAME, Label.GLASSES_LENS),
+    "headwear": (Label.HAT, Label.HEADPHONES),
+}
+"""Channels of the matte layer (H, W, 3) uint8 with the classes that each counts: the fraction of the pixel, times 255,
+that they hide. A clear lens hides nothing."""
+
+MATTE_CHANNELS = tuple(MATTES)
+"""Channels of the matte layer in their order."""
+
 COVERAGE_THRESHOLD = 0.5
 """A pixel takes a strand's id when strands of that kind hide at least this share of it, the strongest kind first."""
 

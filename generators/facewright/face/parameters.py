@@ -203,17 +203,132 @@ def _grey(values: Values, u: U) -> float:
     return min(1.0, max(0.0, (age - onset) / 28))
 
 
+HAIRCUTS = (
+    "bald",
+    "receding",
+    "buzz",
+    "crew",
+    "short",
+    "textured_crop",
+    "side_part",
+    "slicked_back",
+    "quiff",
+    "undercut",
+    "curtain",
+    "pixie",
+    "bob",
+    "medium",
+    "layered",
+    "long",
+    "long_wavy",
+    "long_fringe",
+    "curly_short",
+    "curly_long",
+    "ponytail",
+    "pigtails",
+    "bun",
+    "top_knot",
+    "braids",
+    "box_braids",
+    "twists",
+    "locs",
+    "cornrows",
+    "afro",
+)
+"""Names of the haircuts (face/haircuts.py)."""
+
+_MEN = (
+    "short short short crew crew buzz textured_crop textured_crop side_part side_part slicked_back quiff undercut "
+    "curtain medium curly_short top_knot long"
+).split()
+_WOMEN = (
+    "long long long_wavy long_wavy layered layered medium medium bob long_fringe pixie curtain ponytail ponytail bun "
+    "bun top_knot curly_long short braids"
+).split()
+_CURLY_MEN = "buzz buzz buzz crew crew afro afro twists locs cornrows curly_short bald box_braids".split()
+_CURLY_WOMEN = "afro afro box_braids box_braids twists locs cornrows curly_long curly_long bun ponytail buzz".split()
+_BOYS = "short short crew buzz textured_crop curtain side_part curly_short medium".split()
+_GIRLS = "long long_wavy ponytail pigtails braids bob long_fringe medium bun layered".split()
+_CURLY_BOYS = "buzz buzz crew afro twists cornrows curly_short".split()
+_CURLY_GIRLS = "pigtails braids box_braids cornrows afro bun curly_long twists".split()
+
+
 def _hair_style(values: Values, u: U) -> str:
-    """Draw a hair style: baldness is male and grows with age (Hamilton 1951: half of men by 50)."""
+    """Draw a haircut by gender, age and hair type: reasoned, as wide as one sees in a street.
+
+    Baldness is male and grows with age (Hamilton 1951: half of men by 50); long hair is rarer in the old.
+    """
     male, age = values["subject.head.gender"] > 0.5, values["subject.head.age_years"]
+    curly = values["subject.head.african"] > 0.5
     if male and age > 20 and u[0] < min(0.45, (age - 20) / 90):
         return "bald" if u[1] < 0.35 else "receding"
-    curly = values["subject.head.african"] > 0.5
-    if male or age < 6:
-        styles = ("buzz", "afro", "buzz", "short") if curly else ("short", "short", "side", "buzz", "medium")
+    if age < 13:
+        styles = (_CURLY_BOYS if male else _CURLY_GIRLS) if curly else (_BOYS if male else _GIRLS)
     else:
-        styles = ("afro", "bun", "buzz", "medium") if curly else ("medium", "long", "side", "bun", "short", "long")
+        styles = (_CURLY_MEN if male else _CURLY_WOMEN) if curly else (_MEN if male else _WOMEN)
+        if age > 60 and u[2] < 0.6:
+            aged = {"long", "long_wavy", "long_fringe", "braids", "top_knot", "quiff", "undercut", "textured_crop"}
+            styles = [style for style in styles if style not in aged]
     return styles[int(u[1] * len(styles))]
+
+
+BEARD_STYLES = (
+    "none",
+    "stubble",
+    "moustache",
+    "horseshoe",
+    "goatee",
+    "circle",
+    "van_dyke",
+    "chin_curtain",
+    "short_boxed",
+    "full",
+    "sideburns",
+)
+"""Names of the beards (face/beard.py)."""
+
+_BEARD_WEIGHTS = (52, 17, 3, 0.6, 3, 5, 1.5, 1.5, 8, 7, 1.4)
+
+
+def _adult_male(values: Values) -> float:
+    """Return how far facial hair has come, from 0 at 15 years or in women to 1 from 20 on."""
+    male = min(1.0, max(0.0, (values["subject.head.gender"] - 0.6) / 0.2))
+    return male * min(1.0, max(0.0, (values["subject.head.age_years"] - 15) / 5))
+
+
+def _beard(values: Values, u: U) -> str:
+    """Draw a beard: about half of men wear some facial hair; reasoned, as in surveys of the 2010s and 2020s."""
+    if u[1] > _adult_male(values):
+        return "none"
+    mark = u[0] * sum(_BEARD_WEIGHTS)
+    for name, weight in zip(BEARD_STYLES, _BEARD_WEIGHTS, strict=True):
+        mark -= weight
+        if mark < 0:
+            return name
+    return "none"
+
+
+def _beard_density(values: Values, u: U) -> float:
+    """Draw how dense the beard grows: fuller in European and African men than in East-Asian ones; reasoned."""
+    return (0.55 + 0.45 * u[0]) * (1 - 0.35 * values["subject.head.asian"])
+
+
+def _shave(values: Values, u: U) -> float:
+    """Draw how dark shaved stubble is: nothing in women and children, most where black hair roots in light skin."""
+    return _adult_male(values) * values["subject.hair.melanin"] * (1 - 0.35 * values["subject.head.asian"]) * u[0]
+
+
+DYES = ("none", "bleached", "red", "copper", "blue", "pink", "purple", "green", "highlights")
+"""Colours that hair is dyed; highlights are bleached strands."""
+
+
+def _dye(values: Values, u: U) -> str:
+    """Draw a dye for one adult in twelve, the vivid ones in the young; reasoned."""
+    age, woman = values["subject.head.age_years"], values["subject.head.gender"] < 0.5
+    if age < 16 or u[0] > (0.12 if woman else 0.04):
+        return "none"
+    tame, vivid = ("bleached", "bleached", "red", "copper", "highlights"), ("blue", "pink", "purple", "green")
+    return vivid[int(u[1] * 4)] if u[2] < (0.4 if age < 40 else 0.1) else tame[int(u[1] * 5)]
 
 
 @dataclass(frozen=True)
@@ -307,9 +422,9 @@ class Hair:
     """Head hair, brows and lashes share colour; grey comes with age."""
 
     style: str = param(
-        Given(_hair_style, 2),
-        doc="cut of the head hair",
-        choices=("bald", "receding", "buzz", "short", "side", "medium", "long", "bun", "afro"),
+        Given(_hair_style, 3),
+        doc="haircut",
+        choices=HAIRCUTS,
     )
     melanin: float = param(Given(_hair_melanin, 2), 0, 1, doc="eumelanin: 0 white-blond, 0.5 brown, 1 black")
     redness: float = param(
@@ -326,6 +441,11 @@ class Hair:
         1,
         doc="straight 0 to coily 1",
     )
+    dye: str = param(Given(_dye, 3), choices=DYES, doc="colour of dyed hair; roots grow out in the natural one")
+    beard: str = param(Given(_beard, 2), choices=BEARD_STYLES, doc="beard, moustache or stubble")
+    beard_length: float = param(Uniform(0, 1), 0, 1, doc="position within the length range of the beard")
+    beard_density: float = param(Given(_beard_density), 0, 1, doc="how dense and even the beard grows")
+    beard_shadow: float = param(Given(_shave), 0, 1, doc="darkness of shaved stubble under the skin")
     brow_density: float = param(Uniform(0.45, 1), 0, 1, doc="density of the brows")
     brow_width: float = param(Uniform(0.6, 1.3), 0.3, 2, doc="height of the brows relative to the average")
     brow_arch: float = param(Normal(0.2, 0.6, -1, 1.6), -1.5, 2, doc="straight -1 to high arch 1.6; 1 adds 2.6 mm")

@@ -136,11 +136,42 @@ def hair_colour(hair: Hair, spectrum: str) -> Array:
     """Return the albedo (3,) linear of ungreyed hair: eumelanin darkens, pheomelanin reddens."""
     if spectrum == "nir":
         return np.full(3, 0.30 - 0.2 * hair.melanin)
-    light, brown, black = np.array([0.52, 0.36, 0.19]), np.array([0.085, 0.045, 0.024]), np.array([0.012, 0.009, 0.008])
+    light, brown, black = (
+        np.array([0.54, 0.36, 0.165]),
+        np.array([0.088, 0.040, 0.017]),
+        np.array([0.012, 0.009, 0.008]),
+    )
     m = hair.melanin
     base = light + (brown - light) * min(1.0, m / 0.55) if m < 0.55 else brown + (black - brown) * (m - 0.55) / 0.45
     red = np.array([0.30, 0.085, 0.025])
     return base + (red - base) * hair.redness * (1 - 0.7 * m)
+
+
+def beard_colour(hair: Hair, spectrum: str) -> Array:
+    """Return the albedo (3,) of ungreyed beard hair: darker than the head's, and redder (more pheomelanin)."""
+    if spectrum == "nir":
+        return hair_colour(hair, spectrum)
+    return hair_colour(hair, spectrum) * [0.92, 0.76, 0.66]
+
+
+DYE_COLOURS = {
+    "bleached": (0.62, 0.46, 0.24),
+    "highlights": (0.50, 0.35, 0.17),
+    "red": (0.28, 0.012, 0.016),
+    "copper": (0.36, 0.10, 0.022),
+    "blue": (0.02, 0.07, 0.32),
+    "pink": (0.62, 0.13, 0.27),
+    "purple": (0.13, 0.025, 0.22),
+    "green": (0.03, 0.20, 0.09),
+}
+"""Albedo of dyed hair, linear; judged on contact sheets."""
+
+
+def dye_colour(hair: Hair, spectrum: str) -> Array:
+    """Return the albedo (3,) of dyed hair: dyes are made for visible light, in infrared only bleaching shows."""
+    if spectrum == "nir":
+        return np.full(3, 0.34) if hair.dye in ("bleached", "highlights") else hair_colour(hair, spectrum)
+    return np.array(DYE_COLOURS[hair.dye])
 
 
 GREY_HAIR = np.array([0.50, 0.49, 0.47])

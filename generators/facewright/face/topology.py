@@ -129,7 +129,6 @@ def masks(near: str | None = None) -> Masks:
         p = mesh.rest
         return np.exp(-0.5 * (((np.abs(p[:, 0]) - x) / rx) ** 2 + ((p[:, 1] - y) / ry) ** 2)) * (p[:, 2] > -70)
 
-    _, y, z = mesh.rest.T
     blood = np.clip(
         0.9 * blob(40, -32, 17, 14)
         + 0.9 * blob(0, -32, 11, 9)
@@ -139,7 +138,6 @@ def masks(near: str | None = None) -> Masks:
         1,
     )
     under = np.clip(blob(28, -11, 13, 5) + 0.8 * blob(15, -3, 5, 7) + 0.5 * blob(32, 8, 14, 4), 0, 1)
-    follow = 1 - np.clip((jaw_line(z) - y) / NECK_BEND_MM, 0, 1)
     return Masks(
         part_mask("upper_lip", "lower_lip"),
         part_mask("right_margin", "left_margin"),
@@ -147,7 +145,7 @@ def masks(near: str | None = None) -> Masks:
         part_mask("right_ear", "left_ear"),
         blood,
         under,
-        follow * follow * (3 - 2 * follow),
+        neck_share(mesh.rest),
     )
 
 
@@ -180,3 +178,9 @@ def jaw_line(z: Array) -> Array:
 
 NECK_BEND_MM = 70.0
 """Over how much of the neck below the jaw the head's turn fades: chin and jaw follow the skull, shoulders do not."""
+
+
+def neck_share(p: Array) -> Array:
+    """Return the share (N,) of the head's turn that points (N, 3) in template or head mm follow."""
+    share = 1 - np.clip((jaw_line(p[:, 2]) - p[:, 1]) / NECK_BEND_MM, 0, 1)
+    return share * share * (3 - 2 * share)

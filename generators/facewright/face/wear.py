@@ -13,7 +13,7 @@ import numpy as np
 
 from facewright import rng
 from facewright.face.parameters import Hat, Jewellery, Mask, Wear
-from facewright.face.topology import NECK_BEND_MM, jaw_line
+from facewright.face.topology import neck_share
 from facewright.geometry.mesh import Mesh
 from facewright.schema import Label
 
@@ -158,12 +158,14 @@ def _round(under: Field) -> Array:
     return (np.arange(columns) + 0.5) * 2 * math.pi / columns
 
 
+SHIRT_MM = 9.0
+"""How far a headscarf stands off breast and shoulders beside: a shirt lies under it."""
 HAIR_MM = 6.0
 """How far headwear stands off the scalp at least: hair lies under it."""
 
 
 def tuck(points: Array, hat: Hat, skin: Skin) -> Array:
-    """Return strand points (N, k, 3) with those under the headwear pressed below it."""
+    """Return strand points (N, k, 3) with those under the headwear pressed below it; not for headscarves."""
     made = crown(hat, skin)
     if made is None:
         return points
@@ -171,7 +173,7 @@ def tuck(points: Array, hat: Hat, skin: Skin) -> Array:
     flat = points.reshape(-1, 3)
     polar, azimuth, radius = under.polar(flat)
     edge = np.interp(azimuth % (2 * math.pi), _round(under), rim, period=2 * math.pi)
-    inside = edge - polar if hat.kind != "headscarf" else polar - edge
+    inside = edge - polar
     room = under.at(polar, azimuth) + HAIR_MM - 1.5
     share = np.clip(inside / 0.06, 0, 1)
     held = np.where(radius > room, radius + share * (room - radius), radius)
@@ -189,10 +191,11 @@ def headwear(hat: Hat, skin: Skin) -> list[Mesh]:
     if hat.kind == "headscarf":
         polar = math.pi - (math.pi - rim) * share
         off = HAIR_MM + 5 * np.sin(math.pi * np.clip(1.4 * (1 - share), 0, 1)) + 4.5 * _folds(azimuth, polar)
+        off = off + SHIRT_MM * np.clip((polar - rim) / 0.35, 0, 1) * np.clip(-2 * np.cos(azimuth), 0, 1)
         radius = under.at(polar, azimuth + 0 * polar) + off * size
         shell = under.place(polar, azimuth + 0 * polar, radius)
         inner = under.place(rim, azimuth, under.at(rim, azimuth) + 1.0)
-        return [_bending("headscarf", np.concatenate([inner[None], shell]), "hat", Label.HAT)]
+        return [_bending_mesh(_loops("headscarf", np.concatenate([inner[None], shell]), "hat", Label.HAT), size)]
     polar = rim * share
     radius = under.at(polar, azimuth + 0 * polar)
     off = HAIR_MM + 0 * polar
@@ -386,7 +389,7 @@ def _scarf(skin: Skin, seed: tuple[int, int]) -> Mesh:
     path = pivot + np.stack([wide[0] * np.sin(t), -drop, wide[1] * np.cos(t)], axis=1)
     path[:, 2] += 10 * size * np.cos(t)
     thick = 25 * size * (1 + 0.15 * np.sin(5 * t + 6 * u[1]) + 0.1 * np.sin(11 * t + 6 * u[2]))
-    return _bending_mesh(tube("scarf", path, thick, "scarf", Label.CLOTH, rough=2.4 * size))
+    return _bending_mesh(tube("scarf", path, thick, "scarf", Label.CLOTH, rough=2.4 * size), size)
 
 
 def _earrings(jewels: Jewellery, skin: Skin) -> list[Mesh]:
@@ -447,31 +450,23 @@ def _necklace(jewels: Jewellery, skin: Skin) -> list[Mesh]:
             [np.interp(np.arange(count) * along[-1] / count, along, closed[:, k]) for k in range(3)], axis=1
         )
         balls = [_ball("pearl", bead, 3.6 * np.ones(3), "necklace", Label.NECKLACE) for bead in beads]
-        return [_bending_mesh(_merged("pearls", balls))]
+        return [_bending_mesh(_merged("pearls", balls), size)]
     parts = [tube("necklace", np.concatenate([line, line[:1]]), 0.9, "necklace", Label.NECKLACE)]
     if jewels.necklace == "pendant":
         front = line[np.argmin(np.abs(phi))]
         parts.append(
             _ball("pendant", front + np.array([0, -8.0, 1.0]), np.array([6.0, 8.0, 2.0]), "necklace", Label.NECKLACE)
         )
-    return [_bending_mesh(part) for part in parts]
+    return [_bending_mesh(part, size) for part in parts]
 
 
 # meshes
 
 
-def _bending_mesh(part: Mesh) -> Mesh:
+def _bending_mesh(part: Mesh, size: float) -> Mesh:
     """Return `part` with its share of the head's turn: none on the shoulders."""
-    _, y, z = part.vertices.T
-    share = 1 - np.clip((jaw_line(z) - y) / NECK_BEND_MM, 0, 1)
-    return Mesh(
-        part.name, part.vertices, part.faces, part.labels, part.material,
-        {**part.points, "head": share * share * (3 - 2 * share)},
-    )  # fmt: skip
-
-
-def _bending(name: str, rings: Array, material: str, label: Label) -> Mesh:
-    return _bending_mesh(_loops(name, rings, material, label))
+    points = {**part.points, "head": neck_share(part.vertices / size)}
+    return Mesh(part.name, part.vertices, part.faces, part.labels, part.material, points)
 
 
 def _loops(name: str, rings: Array, material: str, label: Label) -> Mesh:

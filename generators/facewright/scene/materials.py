@@ -13,7 +13,7 @@ from facewright.eye.parameters import AQUEOUS_INDEX, CORNEA_INDEX
 from facewright.eye.periorbita import DEPTHS_MM
 from facewright.face.complexion import AXIS_Z_MM, ROLL_MM, S_MM, Y_MM
 from facewright.face.parameters import METAL_COLOURS
-from facewright.face.skin import GREY_HAIR, RELIEF_TILE_MM, hair_colour
+from facewright.face.skin import GREY_HAIR, RELIEF_TILE_MM, beard_colour, dye_colour, hair_colour
 from facewright.sample import Sample
 from facewright.scene.compat import socket
 from facewright.scene.nodes import Graph, Socket
@@ -460,17 +460,90 @@ def _lens(g: Graph, sample: Sample, index: float) -> Socket:
     return g.blend(straight, g.blend(share, refraction, glossy), clear)
 
 
-def strands(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
-    """Hair fibres: two-lobe reflection approximated by the hair BSDFs' parent, Principled Hair (Chiang)."""
-    hair = sample.subject.hair
-    tint = g.attribute("tint").outputs["Fac"] if "Fac" in g.attribute("tint").outputs else None
-    tint = tint or g.attribute("tint").outputs["Factor"]
-    dark = hair_colour(hair, sample.image.spectrum)
-    grey = GREY_HAIR if sample.image.spectrum == "rgb" else np.full(3, 0.45)
-    vary = g.math("FRACT", tint)
-    colour = g.mix(vary, tuple(0.72 * dark), tuple(np.minimum(1.3 * dark, 0.9)))
-    colour = g.mix(g.math("GREATER_THAN", tint, 0.9995), colour, tuple(grey))
-    return _fibre(g, colour, 0.32)
+def hair(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Head hair: each strand a shade of its own, lighter at the tip; dyes leave grown-out roots."""
+    spec, spectrum = sample.subject.hair, sample.image.spectrum
+    vary, grey, tail = _tint(g)
+    info = g.node("ShaderNodeHairInfo")
+    along = info.outputs["Intercept"]
+    natural = hair_colour(spec, spectrum)
+    shade = _shade(g, vary, natural)
+    bright = g.math("ADD", 0.92, g.math("MULTIPLY", g.math("MAXIMUM", along, tail), TIP_LIGHTENING))
+    shade = g.vector("SCALE", shade, bright)
+    shade = g.mix(_mixed_grey(g, sample, grey), shade, _grey(g, vary, spectrum))
+    if spec.dye != "none":
+        dyed = _shade(g, vary, dye_colour(spec, spectrum))
+        grown = g.math("MULTIPLY", info.outputs["Length"], along)
+        border = g.math("MULTIPLY", 0.001 * ROOTS_MM, g.math("ADD", 0.6, vary))
+        share = g.math("MAXIMUM", tail, g.ramp(grown, 0.0, border))
+        if spec.dye == "highlights":
+            share = g.math("MULTIPLY", share, g.math("GREATER_THAN", g.math("FRACT", g.math("MULTIPLY", vary, 7)), 0.6))
+        shade = g.mix(share, shade, dyed)
+    return _mane(g, shade)
+
+
+TIP_LIGHTENING, ROOTS_MM = 0.3, 14.0
+"""How much lighter tips are than roots (sun and wear), and mean length of undyed roots; reasoned."""
+
+
+def _tint(g: Graph) -> tuple[Socket, Socket, Socket]:
+    """Return a strand's shade in [0, 1), and 1 if it is grey, and 1 if it hangs from a tie; see growth.grow."""
+    tint = socket(g.attribute("tint").outputs, "Fac", "Factor")
+    tail = g.math("GREATER_THAN", tint, 1.9995)
+    grey = g.math("GREATER_THAN", g.math("SUBTRACT", tint, g.math("MULTIPLY", tail, 2.0)), 0.9995)
+    return g.math("FRACT", tint), grey, tail
+
+
+FINE_PX_PER_MM = 2.5
+"""Scale from which on a strand stands for about one hair; at smaller ones it stands for several, some of them grey."""
+
+
+def _mixed_grey(g: Graph, sample: Sample, grey: Socket) -> Any:
+    """Return how grey a strand is: one hair is or is not, a strand that stands for many is in part."""
+    single = float(np.clip(sample.image.width / sample.camera.field_mm / FINE_PX_PER_MM, 0.2, 1.0))
+    return g.math("ADD", g.math("MULTIPLY", grey, single), (1 - single) * sample.subject.hair.grey)
+
+
+def _shade(g: Graph, vary: Socket, colour: Any) -> Socket:
+    """Return the colour of a strand between a darker, cooler and a lighter, warmer one."""
+    dark, light = 0.7 * colour, np.minimum(colour * [1.36, 1.26, 1.18], 0.92)
+    return g.mix(vary, tuple(dark), tuple(light))
+
+
+def _grey(g: Graph, vary: Socket, spectrum: str) -> Socket:
+    """Return the colour of a grey hair."""
+    grey = GREY_HAIR if spectrum == "rgb" else np.full(3, 0.45)
+    return g.mix(vary, tuple(0.8 * grey), tuple(1.15 * grey))
+
+
+def brows(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Brows have the natural colour of the head's hair."""
+    return _fibre(g, _natural(g, sample, hair_colour(sample.subject.hair, sample.image.spectrum)), 0.32)
+
+
+def beard(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Beards are coarser than the head's hair, and redder where that is not black."""
+    return _mane(g, _natural(g, sample, beard_colour(sample.subject.hair, sample.image.spectrum)))
+
+
+def _natural(g: Graph, sample: Sample, colour: Any) -> Socket:
+    """Return the colour of fibres of `colour` (3,), grey ones among them."""
+    vary, grey, _ = _tint(g)
+    return g.mix(_mixed_grey(g, sample, grey), _shade(g, vary, colour), _grey(g, vary, sample.image.spectrum))
+
+
+def _mane(g: Graph, colour: Any) -> Socket:
+    """Fibres by the thousand: a white reflected and a tinted transmitted lobe over a diffuse share.
+
+    A third cheaper than Principled Hair over a whole head, whose many paths wash colours out under wide skies.
+    """
+    shine = g.shader("ShaderNodeBsdfHair", Color=(0.075, 0.075, 0.075), RoughnessU=0.16, RoughnessV=0.6, Offset=-0.05)
+    through = g.node("ShaderNodeBsdfHair", component="Transmission")
+    bright = g.vector("SCALE", colour, 1.3)
+    for name, value in (("Color", bright), ("RoughnessU", 0.3), ("RoughnessV", 0.8), ("Offset", 0.05)):
+        g.feed(through.inputs[name], value)
+    soft = g.shader("ShaderNodeBsdfDiffuse", Color=bright)
+    return g.blend(0.5, g.blend(0.5, shine, through.outputs[0]), soft)
 
 
 def lashes(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
@@ -483,9 +556,9 @@ def _fibre(g: Graph, colour: Any, roughness: float) -> Socket:
     node = g.node("ShaderNodeBsdfHairPrincipled", parametrization="COLOR", model="CHIANG")
     g.feed(node.inputs["Color"], colour)
     node.inputs["Roughness"].default_value = roughness
-    node.inputs["Radial Roughness"].default_value = 0.45
+    node.inputs["Radial Roughness"].default_value = 0.35
     node.inputs["Random Roughness"].default_value = 0.2
-    node.inputs["IOR"].default_value = 1.42  # keratin's 1.55 under our wide skies makes black hair grey
+    node.inputs["IOR"].default_value = 1.4  # keratin's 1.55 under our wide skies makes black hair grey
     return node.outputs[0]
 
 
@@ -519,7 +592,9 @@ MATERIALS: dict[str, Material] = {
         lens,
         lens_back,
         lens_edge,
-        strands,
+        hair,
+        brows,
+        beard,
         lashes,
     )
 }

@@ -4,6 +4,7 @@ labels      meshes without strands: class ids through the cornea, depth, normals
 worn        the same with the lenses of glasses, where they are worn: class ids through lens and cornea
 anatomical  the eyeballs alone
 coverage    everything, strands as emission: anti-aliased shares of lashes, brows and hair, through lenses
+matte       the same of beard, glasses and headwear, where there are any
 glint       the cornea a mirror, LEDs as spheres that emit their number, all else black
 shine       the same for the picture: wet surfaces mirror the LEDs' light, strands and skin hide it
 """
@@ -18,7 +19,7 @@ from facewright.eye.parameters import AQUEOUS_INDEX, CORNEA_INDEX
 from facewright.scene.compat import socket, use_nodes
 from facewright.scene.nodes import Graph
 from facewright.scene.upload import METRES
-from facewright.schema import SIDES, Label, side_label
+from facewright.schema import COVERAGE_CHANNELS, MATTE_CHANNELS, MATTES, SIDES, Label, side_label
 from facewright.world.leds import LED_RADIUS_MM
 
 Array = np.ndarray
@@ -27,7 +28,12 @@ CORNEA, CORNEA_BACK, LENS, LENS_BACK, TEAR, LED = 1000, 1001, 1002, 1003, 1004, 
 """Object indices of the refracting surfaces, the tear meniscus and the first LED; class ids stay below."""
 REFRACTING = {"cornea": CORNEA, "cornea_back": CORNEA_BACK, "lens": LENS, "lens_back": LENS_BACK}
 """Object index by material."""
-CHANNEL_COLOUR = {"lashes": (1.0, 0.0, 0.0, 1.0), "brows": (0.0, 1.0, 0.0, 1.0), "hair": (0.0, 0.0, 1.0, 1.0)}
+BLACK = (0.0, 0.0, 0.0, 1.0)
+_CHANNELS = ((1.0, 0.0, 0.0, 1.0), (0.0, 1.0, 0.0, 1.0), (0.0, 0.0, 1.0, 1.0))
+CHANNEL_COLOUR: dict[str, tuple[float, ...]] = dict(zip(COVERAGE_CHANNELS, _CHANNELS, strict=True))
+MATTE_COLOUR: dict[str, tuple[float, ...]] = dict(zip(MATTE_CHANNELS, _CHANNELS, strict=True))
+"""Colour under which strands of a channel are drawn in its layer; all else is BLACK."""
+MATTE_LABELS = [int(label) for labels in MATTES.values() for label in labels]
 COVERAGE_SAMPLES = 16
 SHINE_SAMPLES = 16
 FILM_PER_MM, FILM_RELIEF_M = 1.2, 0.00006
@@ -56,6 +62,26 @@ def coverage_material(bpy: Any, lens_index: float) -> Any:
     material = bpy.data.materials.new("coverage")
     g = Graph(use_nodes(material))
     colour = g.node("ShaderNodeObjectInfo").outputs["Color"]
+    g.output(_refracting(g, g.shader("ShaderNodeEmission", Color=colour, Strength=1.0), LENS, lens_index, 0.0))
+    material.cycles.emission_sampling = "NONE"
+    return material
+
+
+def matte_material(bpy: Any, lens_index: float) -> Any:
+    """Return the override that emits the colour of strands, and of a face whose `seg` is in MATTES its channel's.
+
+    Lenses refract.
+    """
+    material = bpy.data.materials.new("matte")
+    g = Graph(use_nodes(material))
+    part = socket(g.attribute("seg").outputs, "Fac", "Factor")
+    shares = []
+    for labels in MATTES.values():
+        share: Any = 0.0
+        for label in labels:
+            share = g.math("ADD", share, g.math("COMPARE", part, int(label), 0.5))
+        shares.append(share)
+    colour = g.vector("ADD", g.node("ShaderNodeObjectInfo").outputs["Color"], g.join(*shares))
     g.output(_refracting(g, g.shader("ShaderNodeEmission", Color=colour, Strength=1.0), LENS, lens_index, 0.0))
     material.cycles.emission_sampling = "NONE"
     return material

@@ -146,6 +146,7 @@ class CyclesRenderer:
         for part in surfaces(figure):
             thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
             thing.pass_index = passes.TEAR if part.material == "tear" else 0
+            thing["matted"] = bool(np.isin(part.labels, passes.MATTE_LABELS).any())
             groups["clear" if part.material == "tear" else "surface"].append(thing)
         for eye in figure.eyes.values():
             matrix = np.eye(4)
@@ -162,12 +163,9 @@ class CyclesRenderer:
             thing.pass_index = passes.REFRACTING.get(part.material, 0)
             groups["lenses"].append(thing)
         for hairs in strands(figure):
-            name = "lashes" if hairs.channel == "lashes" else "strands"
-            thing = upload.strand_object(bpy, hairs, material(name), scene.collection)
-            thing.color = passes.CHANNEL_COLOUR[hairs.channel]
+            thing = upload.strand_object(bpy, hairs, material(hairs.channel), scene.collection)
+            thing["channel"] = hairs.channel
             groups["strands"].append(thing)
-        for thing in groups["surface"] + groups["eyes"] + groups["lenses"]:
-            thing.color = (0.0, 0.0, 0.0, 1.0)
         scene.camera = camera_object(bpy, figure.camera, scene.collection)
         mirrors = [thing for thing in groups["eyes"] if thing.pass_index == passes.CORNEA] + groups["clear"]
         lamps(bpy, figure, scene.collection, mirrors)
@@ -257,24 +255,33 @@ class CyclesRenderer:
         if groups["lenses"] and "seg" in wanted:
             worn = passes.label_scene(bpy, "worn", scene, solid + groups["lenses"] + camera, ids, 1, False)
             layers["seg"] = passes.class_ids(self._render(worn, "worn"), DEFAULT_VIEW_LAYER)
+        matted = any(thing.get("channel") in passes.MATTE_COLOUR for thing in groups["strands"]) or any(
+            thing.get("matted") for thing in groups["surface"]
+        )
+        everything = solid + groups["lenses"] + groups["strands"] + camera
         if wanted & {"seg", "coverage"}:
-            cover = passes.label_scene(
-                bpy,
-                "coverage",
-                scene,
-                solid + groups["lenses"] + groups["strands"] + camera,
-                passes.coverage_material(bpy, lens_index),
-                passes.COVERAGE_SAMPLES,
-                False,
-            )
-            found = self._render(cover, "coverage")
-            layers["coverage"] = np.rint(np.clip(_rgb(found), 0, 1) * 255).astype(np.uint8)
-            if "seg" in layers:
-                layers["seg"] = labels.with_strands(layers["seg"], layers["coverage"], truth)
+            material = passes.coverage_material(bpy, lens_index)
+            layers["coverage"] = self._shares(scene, "coverage", everything, material, passes.CHANNEL_COLOUR)
+        if wanted & {"seg", "matte"}:
+            layers["matte"] = np.zeros((*layers["depth"].shape, 3), np.uint8)
+            if matted:
+                material = passes.matte_material(bpy, lens_index)
+                layers["matte"] = self._shares(scene, "matte", everything, material, passes.MATTE_COLOUR)
+        if "seg" in wanted:
+            layers["seg"] = labels.with_strands(layers["seg"], layers["coverage"], layers["matte"], truth)
         if "seg_anatomical" in wanted:
             bare = passes.label_scene(bpy, "anatomical", scene, groups["eyes"] + camera, ids, 1, False)
             layers["seg_anatomical"] = passes.class_ids(self._render(bare, "anatomical"), DEFAULT_VIEW_LAYER)
         return layers
+
+    def _shares(
+        self, scene: Any, name: str, things: list[Any], material: Any, colours: dict[str, tuple[float, ...]]
+    ) -> Array:
+        """Return the shares (H, W, 3) uint8 of each pixel under `material`, strands in the colour of their channel."""
+        for thing in things:
+            thing.color = colours.get(thing.get("channel", ""), passes.BLACK)
+        drawn = passes.label_scene(self.bpy, name, scene, things, material, passes.COVERAGE_SAMPLES, False)
+        return np.rint(np.clip(_rgb(self._render(drawn, name)), 0, 1) * 255).astype(np.uint8)
 
     def _glints(self, scene: Any, groups: dict[str, list[Any]], figure: Figure) -> tuple[Array, Array]:
         """Return the glint layer (H, W) uint8 and what glints add to the picture (H, W, 3)."""

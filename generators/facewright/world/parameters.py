@@ -197,7 +197,7 @@ class Backdrop:
     saturation: float = param(Given(lambda v, u: 0.7 * u[0] ** 2), 0, 1, doc="saturation of paper, wall or room")
     value: float = param(Uniform(0.1, 0.95), 0, 1, doc="brightness of paper, wall or room")
     blur: float = param(
-        LogUniform(0.004, 0.05), 0, 0.3, doc="blur of what is painted or a picture: sigma as a share of its width"
+        LogUniform(0.01, 0.06), 0, 0.3, doc="blur of what is painted or a picture: sigma as a share of its width"
     )
     gain: float = param(LogUniform(0.5, 1.6), 0, 100, doc="its light, relative to a wall in the scene's mean light")
 
