@@ -629,8 +629,8 @@ class Hat:
     )
     slouch: float = param(Uniform(0, 1), 0, 1, doc="beanie: room at the top; cap: bow of the visor; brim: dent")
     hue: float = param(Uniform(0, 1), 0, 1, doc="hue of the cloth")
-    saturation: float = param(Given(lambda v, u: 0.8 * u[0] ** 1.5), 0, 1, doc="saturation of the cloth")
-    value: float = param(Uniform(0.05, 0.9), 0, 1, doc="brightness of the cloth")
+    saturation: float = param(Given(lambda v, u: 0.65 * u[0] ** 2), 0, 1, doc="saturation of the cloth")
+    value: float = param(Uniform(0.05, 0.75), 0, 1, doc="brightness of the cloth")
 
 
 @dataclass(frozen=True)
