@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import partial
 
 import numpy as np
 
@@ -15,11 +16,24 @@ from facewright.geometry.reflection import glint_points
 from facewright.geometry.refraction import Posed, Surfaces, apparent_direction
 from facewright.geometry.rotations import head_angles
 from facewright.sample import Sample
-from facewright.schema import COVERAGE_THRESHOLD, LIMBUS_POINTS, SIDES, Label, side_label
-from facewright.truth import Array, CameraTruth, Ellipse, EyeTruth, HeadPose, Truth
+from facewright.schema import (
+    COVERAGE_CHANNELS,
+    COVERAGE_THRESHOLD,
+    COVERING,
+    FACE,
+    LANDMARK_SETS,
+    LIMBUS_POINTS,
+    PUPILS,
+    SIDES,
+    Label,
+    side_label,
+)
+from facewright.truth import Array, CameraTruth, Ellipse, EyeTruth, HeadPose, Points, Truth
 
 GLINT_REACH = 2
 """A glint is visible when the glint layer shows its id at most this many pixels beside its own."""
+DECIMALS = 4
+"""Decimals, in px and mm, of the landmark sets beside iBUG-68."""
 VISIBLE_MM = 2.5
 """A landmark is visible when the depth layer shows its surface at most this far in front of it."""
 
@@ -35,35 +49,87 @@ def truth(figure: Figure) -> Truth:
     landmarks = _to_camera(figure.landmarks, camera)
     face = project(_to_camera(figure.face_points, camera), camera.K)
     head_to_camera = camera.rotation @ figure.head_rotation
+    eyes = {side: _eye(eye, figure) for side, eye in figure.eyes.items()}
     return Truth(
         camera,
         _head_pose(head_to_camera, _to_camera(figure.head_origin[None], camera)[0]),
         _to_camera(figure.gaze_target[None], camera)[0],
-        {side: _eye(eye, figure) for side, eye in figure.eyes.items()},
+        eyes,
         seen_pixels(figure, figure.landmarks),
         landmarks,
         np.ones(len(landmarks), bool),
         _box(face),
+        {name: _points(figure, name, eyes) for name in LANDMARK_SETS},
+        np.round(seen_pixels(figure, figure.jaw), DECIMALS),
+        np.round(_to_camera(figure.jaw, camera), DECIMALS),
+        {},
         figure.sample.camera.target,
         _to_camera(figure.leds, camera),
     )
 
 
-def with_visibility(known: Truth, depth: Array) -> Truth:
-    """Return the Truth with `landmarks_visible` read off the depth layer (H, W) mm (its 3 x 3 farthest surface).
+def _points(figure: Figure, name: str, eyes: dict[str, EyeTruth]) -> Points:
+    """Return a landmark set; pupils appear where the cornea shows them."""
+    world = figure.points[name]
+    seen = seen_pixels(figure, world)
+    for side, index in PUPILS[name].items():
+        seen[index] = eyes[side].pupil.centre
+    return Points(
+        np.round(seen, DECIMALS), np.round(_to_camera(world, figure.camera), DECIMALS), np.ones(len(world), bool)
+    )
 
-    Depth knows no lenses, so each landmark is looked up where it would appear without them.
+
+def with_visibility(known: Truth, ids: Array, depth: Array, coverage: Array) -> Truth:
+    """Return the Truth with the visibility of landmarks read off what was rendered.
+
+    `ids` (H, W) are the classes of solid surfaces, without strands and lenses, `depth` (H, W) mm theirs, `coverage`
+    (H, W, C) that of strands. Depth knows no lenses, so each landmark is looked up where it would appear without them.
+    """
+    shown = partial(_shown, known, depth, coverage)
+    sets = {}
+    for name, points in known.points.items():
+        visible = shown(points.camera_mm)
+        for side, index in PUPILS[name].items():
+            visible[index] = _pupil_shown(known, ids, coverage, side)
+        sets[name] = dataclasses.replace(points, visible=visible)
+    return dataclasses.replace(known, landmarks_visible=shown(known.landmarks_3d_mm), points=sets)
+
+
+def _shown(known: Truth, depth: Array, coverage: Array, points_mm: Array) -> Array:
+    """Return which points (N, 3) camera mm no surface (by the 3 x 3 farthest depths) and no hair or beard hides.
+
+    Brows and lashes grow where landmarks of brows and lids lie, and hide none.
     """
     height, width = depth.shape
-    column, row = np.floor(project(known.landmarks_3d_mm, known.camera.K)).astype(int).T
-    inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
+    column, row = np.floor(project(points_mm, known.camera.K)).astype(int).T
+    inside = (column >= 0) & (row >= 0) & (column < width) & (row < height) & (points_mm[:, 2] > 0)
     seen = np.zeros(len(column))
     for dr in (-1, 0, 1):
         for dc in (-1, 0, 1):
             near = depth[np.clip(row + dr, 0, height - 1), np.clip(column + dc, 0, width - 1)]
             seen = np.maximum(seen, near)
-    visible = inside & (known.landmarks_3d_mm[:, 2] > 0) & (seen > known.landmarks_3d_mm[:, 2] - VISIBLE_MM)
-    return dataclasses.replace(known, landmarks_visible=visible)
+    hairs = [k for k, kind in enumerate(COVERAGE_CHANNELS) if kind not in ("lashes", "brows")]
+    hair = coverage[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)][:, hairs].sum(axis=1) / 255
+    return inside & (seen > points_mm[:, 2] - VISIBLE_MM) & (hair < COVERAGE_THRESHOLD)
+
+
+def _pupil_shown(known: Truth, ids: Array, coverage: Array, side: str) -> bool:
+    """Return whether the pixel of the apparent pupil's centre shows that eye's pupil or iris, and no strands before."""
+    column, row = np.floor(known.eyes[side].pupil_bare.centre).astype(int)
+    height, width = ids.shape
+    if not (0 <= column < width and 0 <= row < height):
+        return False
+    within = ids[row, column] in (side_label(side, "pupil"), side_label(side, "iris"))
+    return bool(within and coverage[row, column].sum() / 255 < COVERAGE_THRESHOLD)
+
+
+def with_occlusion(known: Truth, seg: Array, amodal: Array) -> Truth:
+    """Return the Truth with the shares of the face that other things hide: `seg` (H, W) against `amodal` (H, W)."""
+    face = np.isin(amodal, FACE)
+    count = np.bincount(seg[face], minlength=256) / max(1, np.count_nonzero(face))
+    return dataclasses.replace(
+        known, occluded={label.name.lower(): round(float(count[label]), 6) for label in COVERING if count[label]}
+    )
 
 
 def with_glints(known: Truth, glint: Array) -> Truth:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from facewright.recipe import OUTPUTS
+from facewright.recipe import DEFAULT_OUTPUTS
 from facewright.sample import Sample
 from facewright.truth import Truth
 
@@ -31,9 +31,12 @@ LAYERS: dict[str, Layer] = {
     "refined": Layer(3, "uint8", "refined.png", "the refined picture, sRGB"),
     "seg": Layer(0, "uint8", "seg.png", "visible class ids (schema.Label)"),
     "seg_anatomical": Layer(0, "uint8", "seg_anatomical.png", "ids of the eyes as if nothing covered them"),
+    "seg_amodal": Layer(0, "uint8", "seg_amodal.png", "ids of body and eyes as if nothing worn or grown covered them"),
     "coverage": Layer(3, "uint8", "coverage.png", "share of the pixel hidden by lashes, brows, hair; 255 = all"),
     "depth": Layer(0, "float32", "depth.exr", "camera z in mm of the first surface (strands apart); 0 = background"),
     "normal": Layer(3, "float32", "normal.exr", "unit normal of that surface in camera axes; 0 = background; half"),
+    "canonical": Layer(3, "float32", "canonical.exr", "where that surface lies on the template head, mm; 0 = none"),
+    "albedo": Layer(3, "float32", "albedo.exr", "linear Rec.709 share of light that surfaces send back; half"),
     "glint": Layer(0, "uint8", "glint.png", "corneal reflections of the LEDs (strands apart): 0 none, k + 1 = LED k"),
 }
 """Every layer a Frame may hold, by name. Shapes are (H, W) or (H, W, channels)."""
@@ -87,6 +90,6 @@ class Renderer(Protocol):
         """Release them."""
         ...
 
-    def __call__(self, sample: Sample, outputs: tuple[str, ...] = OUTPUTS) -> Frame:
+    def __call__(self, sample: Sample, outputs: tuple[str, ...] = DEFAULT_OUTPUTS) -> Frame:
         """Return the frame of `sample` with rgb and the layers named in `outputs`; raises RenderError."""
         ...

@@ -166,6 +166,8 @@ def side_label(side: str, part: str) -> Label:
     return Label[f"{side}_{part}".upper()]
 
 
+_EYES = ("sclera", "iris", "pupil", "caruncle")
+
 IBUG68: dict[str, range] = {
     "jaw": range(0, 17),
     "right_brow": range(17, 22),
@@ -179,19 +181,75 @@ IBUG68: dict[str, range] = {
 }
 """iBUG-68 groups, 0-based; right is the subject's right."""
 
+WFLW98: dict[str, range] = {
+    "contour": range(0, 33),
+    "right_brow": range(33, 42),
+    "left_brow": range(42, 51),
+    "nose_bridge": range(51, 55),
+    "nose_base": range(55, 60),
+    "right_eye": range(60, 68),
+    "left_eye": range(68, 76),
+    "outer_lip": range(76, 88),
+    "inner_lip": range(88, 96),
+    "pupils": range(96, 98),
+}
+"""WFLW-98 groups, 0-based, pupils right and left."""
+
+LANDMARK_SETS: dict[str, str] = {
+    "face70": "iBUG-68, then the right and the left pupil's centre, as in FaceSynthetics",
+    "wflw98": "WFLW-98: contour 0-32, brows, nose, eyes, lips, pupils",
+    "dense478": "vertices spread over face, lids and lips, and five points on each iris; triangles and groups",
+}
+"""Landmark sets beside iBUG-68, in `truth.points`."""
+
+PUPILS: dict[str, dict[str, int]] = {
+    "face70": {"right": 68, "left": 69},
+    "wflw98": {"right": 96, "left": 97},
+    "dense478": {"right": 468, "left": 473},
+}
+"""Which points of a set are pupils: they lie behind the cornea and appear where it shows them."""
+
+COVERING = (
+    Label.BEARD,
+    Label.CLOTH,
+    Label.EARRING,
+    Label.FACE_MASK,
+    Label.GLASSES_FRAME,
+    Label.GLASSES_LENS,
+    Label.HAIR,
+    Label.HAND,
+    Label.HAT,
+    Label.HEADPHONES,
+    Label.NECKLACE,
+)
+"""What may cover a person's own surface: left away in seg_amodal, counted in `truth.occluded`."""
+
+FACE = (
+    Label.SKIN,
+    Label.NOSE,
+    Label.NOSTRIL,
+    Label.UPPER_LIP,
+    Label.LOWER_LIP,
+    Label.MOUTH,
+    Label.TEETH,
+    Label.GUMS,
+    Label.TONGUE,
+    *(side_label(side, part) for side in SIDES for part in (*_EYES, "lid_margin")),
+)
+"""What `truth.occluded` counts as the face; scalp is skin too."""
+
 LIMBUS_POINTS = 32
 """Points on the limbus ring, as in UnityEyes' iris_2d; point 0 lies at the eye's +x, counter-clockwise about +z."""
 
-_EYES = ("sclera", "iris", "pupil", "caruncle")
-
-
 CELEBAMASK_HQ = (
-    "background skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth u_lip l_lip hair hat ear_r neck_l neck cloth"
+    "background skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth u_lip l_lip "
+    "hair hat ear_r neck_l neck cloth"
 ).split()
 """Class names in the official order of CelebAMask-HQ (its face_parsing README and g_mask.py); also its file names."""
 
 BISENET = (
-    "background skin l_brow r_brow l_eye r_eye eye_g l_ear r_ear ear_r nose mouth u_lip l_lip neck neck_l cloth hair hat"
+    "background skin l_brow r_brow l_eye r_eye eye_g l_ear r_ear ear_r nose mouth u_lip l_lip "
+    "neck neck_l cloth hair hat"
 ).split()
 """The same classes in the order that BiSeNet face parsers are trained with (zllrunning/face-parsing.PyTorch)."""
 

@@ -1,0 +1,366 @@
+"""Labels of faces against independent computations: Embree, Blender's depth, the posed mesh."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facewright import Recipe, sample
+from facewright.eye.lids import INNER_EDGE
+from facewright.face.basis import head_basis
+from facewright.face.contour import jaw_lines
+from facewright.face.landmarks import dense478, ibug68, wflw98
+from facewright.face.topology import topology
+from facewright.figure import build_figure, surfaces
+from facewright.labels import truth
+from facewright.recipe import OUTPUTS
+from facewright.schema import (
+    BISENET,
+    CELEBAMASK_HQ,
+    COVERING,
+    FACESYNTHETICS,
+    LANDMARK_SETS,
+    LAPA,
+    MAPPINGS,
+    PUPILS,
+    WFLW98,
+    Label,
+    side_label,
+)
+from facewright.truth import Truth
+
+trimesh = pytest.importorskip("trimesh")
+from raycast import cast, edges, first, triangles_of  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+STRAIGHT = {
+    "pose.head_yaw_deg": 0.0,
+    "pose.head_pitch_deg": 0.0,
+    "pose.head_roll_deg": 0.0,
+    "camera.azimuth_deg": 0.0,
+    "camera.elevation_deg": 0.0,
+    "camera.roll_deg": 0.0,
+    "camera.shift_x": 0.0,
+    "camera.shift_y": 0.0,
+    "expression.mood": "neutral",
+    "expression.blink": 0.0,
+    "expression.wink": 0.0,
+}
+WFLW_FLIP = [
+    *range(32, -1, -1),
+    *(46, 45, 44, 43, 42, 50, 49, 48, 47),
+    *(37, 36, 35, 34, 33, 41, 40, 39, 38),
+    *range(51, 55),
+    *range(59, 54, -1),
+    *(72, 71, 70, 69, 68, 75, 74, 73),
+    *(64, 63, 62, 61, 60, 67, 66, 65),
+    *(82, 81, 80, 79, 78, 77, 76, 87, 86, 85, 84, 83),
+    *(92, 91, 90, 89, 88, 95, 94, 93),
+]
+"""The WFLW point on the other side of each, as WFLW's own users flip it; pupils apart."""
+WFLW_TO_IBUG = {
+    **{2 * k: k for k in range(17)},
+    **{33 + k: 17 + k for k in range(5)},
+    **{42 + k: 22 + k for k in range(5)},
+    **{51 + k: 27 + k for k in range(9)},
+    **dict(zip((60, 61, 63, 64, 65, 67, 68, 69, 71, 72, 73, 75), range(36, 48), strict=True)),
+    **{76 + k: 48 + k for k in range(20)},
+}
+
+
+def face(size, index=0, **changes):
+    settings = [f"image.width={size}", f"image.height={size}", "image.samples=1", "image.denoise=false"]
+    recipe = Recipe.load("face", [*settings, "subject.wear.glasses.kind=none"])
+    return sample(recipe, 3, index).replace(STRAIGHT | changes)
+
+
+@pytest.fixture(scope="module", params=[("turned", 0), ("long hair", 5)], ids=lambda p: p[0])
+def shot(request, cycles):
+    """A face of 320 px with every layer: one turned away, one with hair to the shoulders."""
+    name, index = request.param
+    pose = {"pose.head_yaw_deg": 35.0, "subject.hair.style": "buzz"} if name == "turned" else {}
+    return cycles(face(320, index, **({"subject.hair.style": "long"} | pose)), OUTPUTS)
+
+
+# mappings
+
+
+@pytest.mark.parametrize("name", MAPPINGS)
+def test_every_class_has_a_number_in_every_convention(name):
+    assert list(MAPPINGS[name]) == list(Label) or set(MAPPINGS[name]) == set(Label)
+    assert MAPPINGS[name][Label.IGNORE] == 255
+    orders = {"lapa": LAPA, "facesynthetics": FACESYNTHETICS, "openeds": range(4)}
+    count = len(orders.get(name, CELEBAMASK_HQ))
+    used = {int(value) for label, value in MAPPINGS[name].items() if label is not Label.IGNORE}
+    assert used == set(range(count)), "every public class is reached"
+
+
+def test_the_two_orders_of_celebamask_hq_permute_the_same_classes():
+    assert sorted(CELEBAMASK_HQ) == sorted(BISENET)
+    assert len(set(BISENET)) == 19
+    for label in set(Label) - {Label.IGNORE}:
+        official, bisenet = MAPPINGS["celebamask_hq"][label], MAPPINGS["celebamask_hq_bisenet"][label]
+        assert CELEBAMASK_HQ[official] == BISENET[bisenet]
+    assert [MAPPINGS["celebamask_hq"][k] for k in (Label.RIGHT_EAR, Label.HAIR, Label.NECK, Label.CLOTH)] == [
+        9,
+        13,
+        17,
+        18,
+    ]
+    assert [MAPPINGS["celebamask_hq_bisenet"][k] for k in (Label.NOSE, Label.HAIR, Label.NECK, Label.HAT)] == [
+        10,
+        17,
+        14,
+        18,
+    ]
+
+
+def test_sides_differ_where_a_convention_has_sides():
+    for name, parts in {"celebamask_hq": ("ear",), "facesynthetics": ("ear",), "lapa": ()}.items():
+        for part in (*parts, "brow", "iris", "sclera"):
+            table = MAPPINGS[name]
+            assert table[side_label("right", part)] != table[side_label("left", part)]
+    assert MAPPINGS["facesynthetics"][Label.RIGHT_IRIS] == 3
+    assert MAPPINGS["facesynthetics"][Label.LEFT_IRIS] == 4
+
+
+# landmark sets
+
+
+def test_wflw_holds_ibug_and_is_symmetric():
+    points, rest = wflw98(), topology().rest
+    assert len(points) == len(set(points.tolist())) == 96
+    for k, other in WFLW_TO_IBUG.items():
+        assert points[k] == ibug68()[other], (k, other)
+    assert np.abs(rest[points[WFLW_FLIP]] * [-1, 1, 1] - rest[points]).max() < 1e-3
+    contour = rest[points[list(WFLW98["contour"])]]
+    assert (np.diff(contour[:, 0]) > 0).all(), "from the subject's right to the left"
+    steps = np.linalg.norm(np.diff(contour, axis=0), axis=1)
+    assert steps.min() > 2
+    for side, (upper, lower) in {
+        "right": (range(34, 38), (41, 40, 39, 38)),
+        "left": (range(42, 46), (50, 49, 48, 47)),
+    }.items():
+        assert (rest[points[list(upper)], 1] > rest[points[list(lower)], 1] + 2).all(), side
+
+
+def tool(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"tools/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_dense_table_is_what_its_tool_computes():
+    import json
+
+    stored = json.loads((ROOT / "generators/facewright/data/dense478.json").read_text())
+    assert json.loads(json.dumps(tool("build_dense_landmarks").table())) == stored
+
+
+def test_dense_points_are_spread_symmetric_and_close_no_hole():
+    dense, rest = dense478(), topology().rest
+    p = rest[dense.vertices]
+    assert len(set(dense.vertices.tolist())) == 468
+    assert (dense.vertices < len(head_basis().template)).all(), "vertices of the base topology"
+    assert np.abs(p[dense.mirror[:468]] * [-1, 1, 1] - p).max() < 1e-6
+    assert (dense.mirror[dense.mirror] == np.arange(478)).all()
+    assert sorted(k for group in dense.groups.values() for k in group) == list(range(478))
+    for group, other in (("right_lids", "left_lids"), ("right_iris", "left_iris"), ("right_cheek", "left_cheek")):
+        flipped = {int(dense.mirror[k]) for k in dense.groups[group] if k >= 468 or abs(p[k, 0]) > 0.1}
+        assert flipped <= set(dense.groups[other])
+    distance = np.linalg.norm(p[:, None] - p[None], axis=2) + 1e3 * np.eye(468)
+    assert distance.min() > 0.5
+    assert np.median(distance.min(axis=1)) > 3
+    ends = np.sort(np.concatenate([dense.triangles[:, [0, 1]], dense.triangles[:, [1, 2]], dense.triangles[:, [0, 2]]]))
+    assert np.unique(ends, axis=0, return_counts=True)[1].max() == 2, "no edge has three triangles"
+    assert set(dense.triangles.ravel().tolist()) == set(range(478))
+    jaw = topology().positions(head_basis().express({"jawOpen": 1.0}))[dense.vertices]
+    skin = dense.triangles[(dense.triangles < 468).all(axis=1)]
+    middle = (np.abs(p[skin, 0]).max(axis=1) < 12) & (p[skin, 1].mean(axis=1) > -85)
+    assert np.ptp(jaw[skin[middle], 1], axis=1).max() < 8, "no triangle spans the open mouth"
+    for side in ("right", "left"):
+        ring = rest[head_basis().rings[side][INNER_EDGE]]
+        flat = p[skin][..., :2].mean(axis=1)
+        inside = np.hypot(*((flat - ring[:, :2].mean(axis=0)) / [8, 3]).T) < 1
+        assert not inside.any(), "eyes are open"
+
+
+def test_points_in_camera_axes_project_onto_what_is_seen():
+    known = truth(build_figure(face(256)))
+    assert set(known.points) == set(LANDMARK_SETS)
+    for name, points in known.points.items():
+        plain = known.camera.project(points.camera_mm)
+        pupils = list(PUPILS[name].values())
+        others = np.setdiff1d(np.arange(len(plain)), pupils)
+        assert np.abs(plain - points.seen_2d)[others].max() < 1e-3
+        for side, k in PUPILS[name].items():
+            assert points.seen_2d[k] == pytest.approx(known.eyes[side].pupil.centre, abs=1e-4)
+            assert points.camera_mm[k] == pytest.approx(known.eyes[side].pupil_centre_mm, abs=1e-4)
+    assert known.points["face70"].camera_mm[:68] == pytest.approx(known.landmarks_3d_mm, abs=1e-4)
+    again = Truth.from_data(known.to_data())
+    assert np.array_equal(again.points["dense478"].seen_2d, known.points["dense478"].seen_2d)
+    assert np.array_equal(again.landmarks_contour_2d, known.landmarks_contour_2d)
+
+
+# the visible contour
+
+
+def test_a_frontal_contour_is_the_jaw():
+    known = truth(build_figure(face(256)))
+    pixel_mm = known.landmarks_3d_mm[:, 2].mean() / known.camera.K[0, 0]
+    moved = np.linalg.norm(known.landmarks_contour_2d - known.landmarks_2d, axis=1) * pixel_mm
+    assert moved.max() < 3.0
+    assert (moved[17:] == 0).all()
+
+
+@pytest.mark.parametrize("yaw", [-40.0, 25.0, 40.0])
+def test_the_contour_of_a_turned_head_bounds_the_face(yaw):
+    """Along the far jaw, within 1.5 px both the face and what lies at least 15 mm behind it (or nothing) are seen."""
+    figure = build_figure(face(320, **{"pose.head_yaw_deg": yaw, "subject.hair.style": "bald"}))
+    known = truth(figure)
+    far = slice(0, 7) if yaw > 0 else slice(10, 17)
+    z = depth_by_embree(figure)
+    points, depths = known.landmarks_contour_2d[far], known.jaw_contour_3d_mm[::2][far][:, 2]
+    moved = np.linalg.norm(points - known.landmarks_2d[far], axis=1)
+    assert moved.max() > 8
+    on_edge = []
+    for (x, y), own in zip(points, depths, strict=True):
+        row, column = np.mgrid[0 : z.shape[0], 0 : z.shape[1]] + 0.5
+        near = z[np.hypot(column - x, row - y) < 1.5]
+        on_edge.append(bool((np.abs(near - own) < 6).any() and ((near == 0) | (near > own + 15)).any()))
+    assert sum(on_edge) >= len(on_edge) - 1, on_edge
+
+
+def depth_by_embree(figure):
+    """Return camera z (H, W) in mm of the body without strands, 0 where nothing is hit."""
+    camera = figure.camera
+    mesh, _ = triangles_of([part for part in surfaces(figure) if part.material != "tear" and part.name != "shirt"])
+    y, x = np.mgrid[0 : camera.height, 0 : camera.width] + 0.5
+    rays = np.stack([x.ravel(), y.ravel(), np.ones(x.size)], axis=1) @ np.linalg.inv(camera.K).T @ camera.rotation
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    pinhole = -camera.rotation.T @ camera.translation_mm
+    _, depth = first(mesh, np.tile(pinhole, (len(rays), 1)), rays)
+    z = depth * (rays @ camera.rotation[2])
+    return np.where(np.isfinite(z), z, 0).reshape(camera.height, camera.width)
+
+
+def test_jaw_lines_run_from_jaw_to_midline_on_both_sides():
+    known, rest = jaw_lines(), topology().rest
+    assert len(known.lines) == 33
+    for k, line in enumerate(known.lines):
+        p = rest[known.vertices]
+        p = p[line.low] + line.share[:, None] * (p[line.high] - p[line.low])
+        assert np.abs(p[0] - rest[wflw98()[k]]).max() < 1e-9
+        assert abs(p[-1, 0]) < 4
+        if k != 16:
+            assert np.abs(p[:, 1] - p[0, 1]).max() < 1e-3
+
+
+# visibility
+
+
+def test_visibility_agrees_with_ray_casting_and_hair_hides(shot):
+    figure, known = build_figure(shot.sample), shot.truth
+    opaque = [part for part in surfaces(figure) if part.material != "tear"]
+    for eye in figure.eyes.values():
+        opaque += [p.moved(p.vertices @ eye.rotation.T + eye.centre) for p in eye.meshes if p.material == "sclera"]
+    mesh, _ = triangles_of(opaque)
+    pinhole = -figure.camera.rotation.T @ figure.camera.translation_mm
+    for name, points in known.points.items():
+        others = np.setdiff1d(np.arange(len(points.visible)), [*PUPILS[name].values(), *range(468, 478)])
+        toward = figure.points[name][others] - pinhole
+        distance = np.linalg.norm(toward, axis=1)
+        _, depth = first(mesh, np.tile(pinhole, (len(toward), 1)), toward / distance[:, None])
+        pixel = known.camera.project(points.camera_mm[others]).astype(int)
+        inside = ((pixel >= 2) & (pixel < 318)).all(axis=1)
+        column, row = pixel[inside].T
+        hair = shot.coverage[row, column, 2] >= 0.5 * 255
+        clear, buried = (depth > distance - 0.3)[inside], (depth < distance - 6)[inside]
+        found = points.visible[others][inside]
+        assert not found[hair].any(), name
+        assert not found[buried].any(), name
+        assert found[clear & ~hair].all(), name
+        assert (clear & ~hair).sum() > 20
+    if shot.sample.subject.hair.style == "long":
+        assert not known.points["dense478"].visible.all()
+
+
+def test_pupils_are_visible_where_the_picture_shows_them(shot):
+    for side, eye in shot.truth.eyes.items():
+        column, row = np.floor(eye.pupil.centre).astype(int)
+        shown = shot.seg[row, column] in (side_label(side, "pupil"), side_label(side, "iris"))
+        for name, index in PUPILS.items():
+            assert shot.truth.points[name].visible[index[side]] == shown
+
+
+# layers
+
+
+def test_canonical_places_are_those_of_the_posed_mesh(shot):
+    """Each canonical place, carried by the mesh from template to world, projects onto its own pixel."""
+    figure = build_figure(shot.sample)
+    parts = [part for part in surfaces(figure) if "rest" in part.points and part.name == "skin"]
+    (skin,) = parts
+    template = trimesh.Trimesh(skin.points["rest"], skin.triangles(), process=False)
+    row, column = np.nonzero(np.isin(shot.seg, [Label.SKIN, Label.NOSE, Label.UPPER_LIP, Label.RIGHT_EAR]))
+    some = np.arange(0, len(row), 37)
+    row, column = row[some], column[some]
+    place = shot.canonical[row, column].astype(float)
+    near, away, triangle = trimesh.proximity.closest_point(template, place)
+    assert np.median(away) < 0.01
+    weights = trimesh.triangles.points_to_barycentric(template.triangles[triangle], near)
+    world = np.einsum("nk,nkc->nc", weights, skin.vertices[template.faces[triangle]])
+    seen = shot.truth.camera.project(world @ figure.camera.rotation.T + figure.camera.translation_mm)
+    error = np.linalg.norm(seen - np.stack([column, row], axis=1) - 0.5, axis=1)
+    assert np.median(error) < 0.05
+    assert np.mean(error < 0.5) > 0.97
+    assert (shot.canonical[shot.depth == 0] == 0).all()
+    assert (shot.canonical[np.isin(shot.seg_amodal, [Label.LEFT_IRIS, Label.RIGHT_IRIS])] == 0).all()
+
+
+def test_the_amodal_map_is_the_body_without_what_covers_it(shot):
+    figure = build_figure(shot.sample)
+    own = [part for part in surfaces(figure) if not np.isin(part.labels, COVERING).all()]
+    label = cast(figure, own)
+    decided = (label >= 0) & ~edges(label) & ~edges(shot.seg_amodal)
+    assert decided.mean() > 0.5
+    assert (shot.seg_amodal == label)[decided].mean() > 0.9995
+    assert not np.isin(shot.seg_amodal, COVERING).any()
+    bare = ~np.isin(shot.seg, [*COVERING, *(side_label(s, p) for s in ("left", "right") for p in ("lashes", "brow"))])
+    assert (shot.seg_amodal == shot.seg)[bare].all(), "where nothing covers, visible and amodal are one"
+
+
+def test_occlusion_is_the_share_of_the_face_that_changes_class(shot):
+    from facewright.schema import FACE
+
+    amodal = np.isin(shot.seg_amodal, FACE)
+    assert shot.truth.occluded.get("hair", 0) == pytest.approx((shot.seg[amodal] == Label.HAIR).mean(), abs=1e-5)
+    assert 0 <= sum(shot.truth.occluded.values()) < 1
+
+
+def test_albedo_is_the_colour_of_the_cloth_and_of_the_painted_skin(shot):
+    """Cloth has one colour; skin is its vertices' albedo, here carried to pixels by Embree."""
+    albedo = shot.albedo
+    assert np.isfinite(albedo).all()
+    assert albedo.min() >= 0
+    assert albedo.max() < 1
+    assert albedo[(shot.depth == 0) & (shot.coverage.max(axis=2) == 0) & ~edges(shot.seg)].max() == 0
+    figure = build_figure(shot.sample)
+    (skin,) = [part for part in surfaces(figure) if part.name == "skin"]
+    mesh = trimesh.Trimesh(skin.vertices, skin.triangles(), process=False)
+    flat = ~edges(shot.seg) & (shot.seg == Label.SKIN) & (shot.coverage.max(axis=2) == 0)
+    row, column = (v[::29] for v in np.nonzero(flat & ~edges(flat)))
+    camera = figure.camera
+    rays = np.stack([column + 0.5, row + 0.5, np.ones(len(row))], axis=1) @ np.linalg.inv(camera.K).T @ camera.rotation
+    pinhole = -camera.rotation.T @ camera.translation_mm
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    found, depth = first(mesh, np.tile(pinhole, (len(rays), 1)), rays)
+    hit = found >= 0
+    met = pinhole + depth[hit, None] * rays[hit]
+    weights = trimesh.triangles.points_to_barycentric(mesh.triangles[found[hit]], met)
+    painted = np.einsum("nk,nkc->nc", weights, skin.points["albedo"][mesh.faces[found[hit]]])
+    ratio = albedo[row[hit], column[hit]] / painted
+    assert np.median(ratio, axis=0) == pytest.approx(np.ones(3), abs=0.12)
+    assert np.percentile(np.abs(ratio / np.median(ratio, axis=0) - 1), 90) < 0.15
