@@ -216,21 +216,21 @@ def test_a_frontal_contour_is_the_jaw():
 
 
 @pytest.mark.parametrize("yaw", [-40.0, 25.0, 40.0])
-def test_the_contour_of_a_turned_head_bounds_the_face(yaw):
+@pytest.mark.parametrize("index", [0, 2])
+def test_the_contour_of_a_turned_head_bounds_the_face(yaw, index):
     """Along the far jaw, within 1.5 px both the face and what lies at least 15 mm behind it (or nothing) are seen."""
-    figure = build_figure(face(320, **{"pose.head_yaw_deg": yaw, "subject.hair.style": "bald"}))
+    figure = build_figure(face(320, index, **{"pose.head_yaw_deg": yaw, "subject.hair.style": "bald"}))
     known = truth(figure)
     far = slice(0, 7) if yaw > 0 else slice(10, 17)
     z = depth_by_embree(figure)
     points, depths = known.landmarks_contour_2d[far], known.jaw_contour_3d_mm[::2][far][:, 2]
     moved = np.linalg.norm(points - known.landmarks_2d[far], axis=1)
     assert moved.max() > 8
-    on_edge = []
+    row, column = np.mgrid[0 : z.shape[0], 0 : z.shape[1]] + 0.5
     for (x, y), own in zip(points, depths, strict=True):
-        row, column = np.mgrid[0 : z.shape[0], 0 : z.shape[1]] + 0.5
-        near = z[np.hypot(column - x, row - y) < 1.5]
-        on_edge.append(bool((np.abs(near - own) < 6).any() and ((near == 0) | (near > own + 15)).any()))
-    assert sum(on_edge) >= len(on_edge) - 1, on_edge
+        distance, behind = np.hypot(column - x, row - y), (z == 0) | (z > own + 15)
+        assert distance[behind].min() < 1.5
+        assert distance[~behind].min() < 1.5
 
 
 def depth_by_embree(figure):
@@ -262,6 +262,7 @@ def test_jaw_lines_run_from_jaw_to_midline_on_both_sides():
 
 
 def test_visibility_agrees_with_ray_casting_and_hair_hides(shot):
+    """Rays go to nine places round each point, 1.5 px apart: what all reach is visible, what none reaches is not."""
     figure, known = build_figure(shot.sample), shot.truth
     opaque = [part for part in surfaces(figure) if part.material != "tear"]
     for eye in figure.eyes.values():
@@ -270,21 +271,25 @@ def test_visibility_agrees_with_ray_casting_and_hair_hides(shot):
     pinhole = -figure.camera.rotation.T @ figure.camera.translation_mm
     for name, points in known.points.items():
         others = np.setdiff1d(np.arange(len(points.visible)), [*PUPILS[name].values(), *range(468, 478)])
-        toward = figure.points[name][others] - pinhole
-        distance = np.linalg.norm(toward, axis=1)
-        _, depth = first(mesh, np.tile(pinhole, (len(toward), 1)), toward / distance[:, None])
-        pixel = known.camera.project(points.camera_mm[others]).astype(int)
+        target, visible = points.camera_mm[others], points.visible[others]
+        pixel_mm = target[:, 2:] / known.camera.K[0, 0]
+        gap = []
+        for shift in ((x, y, 0) for x in (-1.5, 0, 1.5) for y in (-1.5, 0, 1.5)):
+            world = (target + pixel_mm * shift - figure.camera.translation_mm) @ figure.camera.rotation
+            distance = np.linalg.norm(world - pinhole, axis=1)
+            _, depth = first(mesh, np.tile(pinhole, (len(world), 1)), (world - pinhole) / distance[:, None])
+            gap.append(distance - depth)
+        pixel = known.camera.project(target).astype(int)
         inside = ((pixel >= 2) & (pixel < 318)).all(axis=1)
-        column, row = pixel[inside].T
+        column, row = np.where(inside[:, None], pixel, 0).T
         hair = shot.coverage[row, column, 2] >= 0.5 * 255
-        clear, buried = (depth > distance - 0.3)[inside], (depth < distance - 6)[inside]
-        found = points.visible[others][inside]
-        assert not found[hair].any(), name
-        assert not found[buried].any(), name
-        assert found[clear & ~hair].all(), name
-        assert (clear & ~hair).sum() > 20
-    if shot.sample.subject.hair.style == "long":
-        assert not known.points["dense478"].visible.all()
+        clear, buried = inside & (np.max(gap, axis=0) < 3), inside & (np.min(gap, axis=0) > 3)
+        assert not visible[hair & inside].any(), name
+        wrong = (buried & visible) | (clear & ~hair & ~visible)  # in the seam of closed lips a few are both
+        assert wrong.mean() < 0.02, (name, others[wrong])
+        assert (clear & ~hair).mean() > 0.25
+    assert (clear | buried)[inside].mean() > 0.75, "few points of the dense set are undecided"
+    assert not known.points["dense478"].visible.all()
 
 
 def test_pupils_are_visible_where_the_picture_shows_them(shot):
@@ -298,26 +303,38 @@ def test_pupils_are_visible_where_the_picture_shows_them(shot):
 # layers
 
 
-def test_canonical_places_are_those_of_the_posed_mesh(shot):
-    """Each canonical place, carried by the mesh from template to world, projects onto its own pixel."""
+def carried(shot, row, column, *names):
+    """Return attributes of the skin at pixel centres by Embree, and where it was hit."""
     figure = build_figure(shot.sample)
-    parts = [part for part in surfaces(figure) if "rest" in part.points and part.name == "skin"]
-    (skin,) = parts
-    template = trimesh.Trimesh(skin.points["rest"], skin.triangles(), process=False)
-    row, column = np.nonzero(np.isin(shot.seg, [Label.SKIN, Label.NOSE, Label.UPPER_LIP, Label.RIGHT_EAR]))
-    some = np.arange(0, len(row), 37)
-    row, column = row[some], column[some]
-    place = shot.canonical[row, column].astype(float)
-    near, away, triangle = trimesh.proximity.closest_point(template, place)
-    assert np.median(away) < 0.01
-    weights = trimesh.triangles.points_to_barycentric(template.triangles[triangle], near)
-    world = np.einsum("nk,nkc->nc", weights, skin.vertices[template.faces[triangle]])
-    seen = shot.truth.camera.project(world @ figure.camera.rotation.T + figure.camera.translation_mm)
-    error = np.linalg.norm(seen - np.stack([column, row], axis=1) - 0.5, axis=1)
-    assert np.median(error) < 0.05
-    assert np.mean(error < 0.5) > 0.97
+    (skin,) = [part for part in surfaces(figure) if part.name == "skin"]
+    mesh = trimesh.Trimesh(skin.vertices, skin.triangles(), process=False)
+    camera = figure.camera
+    rays = np.stack([column + 0.5, row + 0.5, np.ones(len(row))], axis=1) @ np.linalg.inv(camera.K).T @ camera.rotation
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    pinhole = -camera.rotation.T @ camera.translation_mm
+    found, depth = first(mesh, np.tile(pinhole, (len(rays), 1)), rays)
+    hit = found >= 0
+    met = pinhole + depth[hit, None] * rays[hit]
+    weights = trimesh.triangles.points_to_barycentric(mesh.triangles[found[hit]], met)
+    return hit, *(np.einsum("nk,nkc->nc", weights, skin.points[name][mesh.faces[found[hit]]]) for name in names)
+
+
+def skin_pixels(shot, step):
+    flat = ~edges(shot.seg) & (shot.seg == Label.SKIN) & (shot.coverage.max(axis=2) == 0)
+    return tuple(v[::step] for v in np.nonzero(flat & ~edges(flat)))
+
+
+def test_canonical_places_are_those_of_the_posed_mesh(shot):
+    row, column = skin_pixels(shot, 17)
+    hit, rest = carried(shot, row, column, "rest")
+    error = np.linalg.norm(shot.canonical[row[hit], column[hit]] - rest, axis=1)
+    assert hit.mean() > 0.99
+    assert np.median(error) < 0.01
+    assert np.percentile(error, 99) < 0.5
     assert (shot.canonical[shot.depth == 0] == 0).all()
-    assert (shot.canonical[np.isin(shot.seg_amodal, [Label.LEFT_IRIS, Label.RIGHT_IRIS])] == 0).all()
+    inside = np.isin(shot.seg_amodal, [Label.LEFT_IRIS, Label.RIGHT_IRIS]) & np.isin(shot.seg, [17, 18])
+    assert inside.any()
+    assert (shot.canonical[inside] == 0).all()
 
 
 def test_the_amodal_map_is_the_body_without_what_covers_it(shot):
@@ -340,27 +357,18 @@ def test_occlusion_is_the_share_of_the_face_that_changes_class(shot):
     assert 0 <= sum(shot.truth.occluded.values()) < 1
 
 
-def test_albedo_is_the_colour_of_the_cloth_and_of_the_painted_skin(shot):
-    """Cloth has one colour; skin is its vertices' albedo, here carried to pixels by Embree."""
+def test_albedo_is_the_painted_skin_and_a_little_gloss(shot):
+    """The skin's painted albedo is carried to the pixels by Embree; gloss and powdered lids add the rest."""
     albedo = shot.albedo
     assert np.isfinite(albedo).all()
     assert albedo.min() >= 0
     assert albedo.max() < 1
     assert albedo[(shot.depth == 0) & (shot.coverage.max(axis=2) == 0) & ~edges(shot.seg)].max() == 0
-    figure = build_figure(shot.sample)
-    (skin,) = [part for part in surfaces(figure) if part.name == "skin"]
-    mesh = trimesh.Trimesh(skin.vertices, skin.triangles(), process=False)
-    flat = ~edges(shot.seg) & (shot.seg == Label.SKIN) & (shot.coverage.max(axis=2) == 0)
-    row, column = (v[::29] for v in np.nonzero(flat & ~edges(flat)))
-    camera = figure.camera
-    rays = np.stack([column + 0.5, row + 0.5, np.ones(len(row))], axis=1) @ np.linalg.inv(camera.K).T @ camera.rotation
-    pinhole = -camera.rotation.T @ camera.translation_mm
-    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-    found, depth = first(mesh, np.tile(pinhole, (len(rays), 1)), rays)
-    hit = found >= 0
-    met = pinhole + depth[hit, None] * rays[hit]
-    weights = trimesh.triangles.points_to_barycentric(mesh.triangles[found[hit]], met)
-    painted = np.einsum("nk,nkc->nc", weights, skin.points["albedo"][mesh.faces[found[hit]]])
-    ratio = albedo[row[hit], column[hit]] / painted
-    assert np.median(ratio, axis=0) == pytest.approx(np.ones(3), abs=0.12)
-    assert np.percentile(np.abs(ratio / np.median(ratio, axis=0) - 1), 90) < 0.15
+    row, column = skin_pixels(shot, 29)
+    hit, painted = carried(shot, row, column, "albedo")
+    gloss = shot.albedo[row[hit], column[hit]] - painted
+    assert (np.median(gloss, axis=0) > 0).all()
+    assert (np.median(gloss, axis=0) < 0.04).all()
+    assert np.percentile(np.abs(gloss), 90) < 0.08
+    cloth = (shot.seg == Label.CLOTH) & ~edges(shot.seg) & (shot.coverage.max(axis=2) == 0)
+    assert albedo[cloth].std(axis=0).max() < 0.05

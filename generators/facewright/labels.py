@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from functools import partial
 
 import numpy as np
 
 from facewright.eye.fundus import pupil_albedo
+from facewright.face.landmarks import dense478, ibug68, wflw98
+from facewright.face.topology import topology
 from facewright.figure import Figure, PosedEye, build_figure
 from facewright.geometry.camera import project
 from facewright.geometry.ellipse import fit_ellipse
@@ -34,8 +35,12 @@ GLINT_REACH = 2
 """A glint is visible when the glint layer shows its id at most this many pixels beside its own."""
 DECIMALS = 4
 """Decimals, in px and mm, of the landmark sets beside iBUG-68."""
-VISIBLE_MM = 2.5
-"""A landmark is visible when the depth layer shows its surface at most this far in front of it."""
+VISIBLE_MM, VISIBLE_PX, DEPTH_MM = 2.0, 1.0, 2.5
+"""A landmark is visible when a pixel at most one beside its own shows skin that lies on the template as near to it as
+VISIBLE_MM and VISIBLE_PX pixels' size together, and at most DEPTH_MM before it. The iris has no place on the template.
+"""
+HIDING = COVERAGE_THRESHOLD
+"""Share of its pixel by which hair or beard hides a landmark."""
 
 
 def truth_of(sample: Sample) -> Truth:
@@ -79,38 +84,51 @@ def _points(figure: Figure, name: str, eyes: dict[str, EyeTruth]) -> Points:
     )
 
 
-def with_visibility(known: Truth, ids: Array, depth: Array, coverage: Array) -> Truth:
+def with_visibility(known: Truth, ids: Array, depth: Array, place: Array, coverage: Array) -> Truth:
     """Return the Truth with the visibility of landmarks read off what was rendered.
 
-    `ids` (H, W) are the classes of solid surfaces, without strands and lenses, `depth` (H, W) mm theirs, `coverage`
-    (H, W, C) that of strands. Depth knows no lenses, so each landmark is looked up where it would appear without them.
+    `ids` (H, W) are the classes of solid surfaces, without strands and lenses, `depth` (H, W) mm theirs, `place`
+    (H, W, 3) mm their canonical places, `coverage` (H, W, C) that of strands. They know no lenses, so each landmark
+    is looked up where it would appear without them.
     """
-    shown = partial(_shown, known, depth, coverage)
+    rest = topology().rest
+    homes = {"face70": rest[ibug68()], "wflw98": rest[wflw98()], "dense478": rest[dense478().vertices]}
+
+    def shown(points_mm: Array, where: Array) -> Array:
+        around, inside = _around(known, points_mm, depth.shape)
+        pixel_mm = np.abs(points_mm[: len(where), 2]) / known.camera.K[0, 0]
+        clear = depth[around] > points_mm[:, 2] - DEPTH_MM
+        own = np.linalg.norm(place[around][:, : len(where)] - where, axis=2) < VISIBLE_MM + VISIBLE_PX * pixel_mm
+        clear[:, : len(where)] &= own
+        return inside & clear.any(axis=0) & (_hair(coverage, around) < HIDING)
+
     sets = {}
     for name, points in known.points.items():
-        visible = shown(points.camera_mm)
+        visible = shown(points.camera_mm, homes[name])
         for side, index in PUPILS[name].items():
             visible[index] = _pupil_shown(known, ids, coverage, side)
         sets[name] = dataclasses.replace(points, visible=visible)
-    return dataclasses.replace(known, landmarks_visible=shown(known.landmarks_3d_mm), points=sets)
+    return dataclasses.replace(known, landmarks_visible=sets["face70"].visible[:68], points=sets)
 
 
-def _shown(known: Truth, depth: Array, coverage: Array, points_mm: Array) -> Array:
-    """Return which points (N, 3) camera mm no surface (by the 3 x 3 farthest depths) and no hair or beard hides.
+def _around(known: Truth, points_mm: Array, shape: tuple[int, ...]) -> tuple[tuple[Array, Array], Array]:
+    """Return rows and columns (9, N) of the pixels round the points (N, 3) camera mm, their own first, and which points
+    (N,) lie in the picture.
+    """
+    height, width = shape
+    column, row = np.floor(project(points_mm, known.camera.K)).astype(int).T
+    inside = (column >= 0) & (row >= 0) & (column < width) & (row < height) & (points_mm[:, 2] > 0)
+    dr, dc = np.array([(0, 0), *((r, c) for r in (-1, 0, 1) for c in (-1, 0, 1) if r or c)]).T[..., None]
+    return (np.clip(row + dr, 0, height - 1), np.clip(column + dc, 0, width - 1)), inside
+
+
+def _hair(coverage: Array, around: tuple[Array, Array]) -> Array:
+    """Return the share (N,) of the points' own pixels that hair and beard hide.
 
     Brows and lashes grow where landmarks of brows and lids lie, and hide none.
     """
-    height, width = depth.shape
-    column, row = np.floor(project(points_mm, known.camera.K)).astype(int).T
-    inside = (column >= 0) & (row >= 0) & (column < width) & (row < height) & (points_mm[:, 2] > 0)
-    seen = np.zeros(len(column))
-    for dr in (-1, 0, 1):
-        for dc in (-1, 0, 1):
-            near = depth[np.clip(row + dr, 0, height - 1), np.clip(column + dc, 0, width - 1)]
-            seen = np.maximum(seen, near)
     hairs = [k for k, kind in enumerate(COVERAGE_CHANNELS) if kind not in ("lashes", "brows")]
-    hair = coverage[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)][:, hairs].sum(axis=1) / 255
-    return inside & (seen > points_mm[:, 2] - VISIBLE_MM) & (hair < COVERAGE_THRESHOLD)
+    return coverage[around[0][0], around[1][0]][:, hairs].sum(axis=1) / 255
 
 
 def _pupil_shown(known: Truth, ids: Array, coverage: Array, side: str) -> bool:
@@ -120,7 +138,7 @@ def _pupil_shown(known: Truth, ids: Array, coverage: Array, side: str) -> bool:
     if not (0 <= column < width and 0 <= row < height):
         return False
     within = ids[row, column] in (side_label(side, "pupil"), side_label(side, "iris"))
-    return bool(within and coverage[row, column].sum() / 255 < COVERAGE_THRESHOLD)
+    return bool(within and coverage[row, column].sum() / 255 < HIDING)
 
 
 def with_occlusion(known: Truth, seg: Array, amodal: Array) -> Truth:

@@ -83,7 +83,7 @@ class Dataset(Sequence[Frame]):
         if self.card.schema != schema.VERSION:
             raise DatasetError(
                 f"{self.folder}: its labels are version {self.card.schema} of the contract, this Facewright reads "
-                f"{schema.VERSION}; read it with the version that wrote it, or generate it anew from its {layout.RECIPE}"
+                f"{schema.VERSION}; read it with the version that wrote it, or generate it anew"
             )
         self.layers = _known(layers)
         loose, packed = loose_places(self.folder), shard_places(self.folder)

@@ -246,8 +246,7 @@ class CyclesRenderer:
         bare = layers["seg"] = passes.class_ids(found, DEFAULT_VIEW_LAYER)
         layers["depth"] = _depth(found)
         layers["normal"] = _normal(found, scene.camera)
-        if "canonical" in outputs:
-            layers["canonical"] = _rgb(found, passes.CANONICAL).astype(np.float32)
+        layers["canonical"] = _rgb(found, passes.CANONICAL).astype(np.float32)
         if groups["lenses"]:
             layers["seg"] = passes.class_ids(render("worn", solid + groups["lenses"]), DEFAULT_VIEW_LAYER)
         cover = passes.coverage_material(bpy, lens_index)
@@ -265,7 +264,7 @@ class CyclesRenderer:
             )
             made.view_layers[0].cycles.denoising_store_passes = True
             layers["albedo"] = _rgb(self._render(made, "albedo"), "Denoising Albedo").astype(np.float32)
-        truth = labels.with_visibility(truth, bare, layers["depth"], layers["coverage"])
+        truth = labels.with_visibility(truth, bare, layers["depth"], layers["canonical"], layers["coverage"])
         return layers, labels.with_occlusion(truth, layers["seg"], layers["seg_amodal"])
 
     def _glints(self, scene: Any, groups: dict[str, list[Any]], figure: Figure) -> tuple[Array, Array]:
