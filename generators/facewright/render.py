@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from facewright.attributes import Value, attributes
 from facewright.recipe import DEFAULT_OUTPUTS
 from facewright.sample import Sample
 from facewright.truth import Truth
@@ -69,6 +70,11 @@ class Frame:
     checks: list[Check] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def attributes(self) -> dict[str, Value]:
+        """Return the frame's attributes as one flat row: see attributes.py."""
+        return attributes(self.sample, self.truth)
 
     def __getattr__(self, name: str) -> np.ndarray:
         layers = self.__dict__.get("layers", {})
