@@ -32,7 +32,7 @@ DERIVED: dict[str, str] = {
     "gaze_pitch_deg": "visual axis in camera axes, + up",
     **{f"{side}_openness": f"palpebral aperture over iris diameter, {side} eye" for side in SIDES},
     "face_height_px": "height of the face box",
-    "landmarks_visible": "share of the 68 landmarks that are visible",
+    "visible_share": "share of the 68 landmarks that are visible",
     "occluded": "share of the face that anything worn or grown hides",
     **{
         f"occluded_{label.name.lower()}": f"share of the face that is hidden: {label.name.lower().replace('_', ' ')}"
@@ -69,7 +69,7 @@ def derived(sample: Sample, truth: Truth) -> dict[str, Value]:
         "gaze_pitch_deg": pitch,
         **{f"{side}_openness": truth.eyes[side].openness for side in SIDES},
         "face_height_px": float(bottom - top),
-        "landmarks_visible": float(truth.landmarks_visible.mean()),
+        "visible_share": float(truth.landmarks_visible.mean()),
         "occluded": sum(truth.occluded.values()),
         **{f"occluded_{label.name.lower()}": truth.occluded.get(label.name.lower(), 0.0) for label in COVERING},
     }
@@ -80,3 +80,8 @@ def derived(sample: Sample, truth: Truth) -> dict[str, Value]:
         "sex": "female" if head.gender < 0.5 else "male",
         **{name: round(value, 4) for name, value in numbers.items()},
     }
+
+
+def meaning_of(column: str) -> str:
+    """Return what a column says."""
+    return DERIVED[column] if column in DERIVED else parameters()[column][0].doc

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from facewright.attributes import meaning_of
 from facewright.dataset.layout import dump, encode_png
 from facewright.dataset.reader import Dataset
 from facewright.exports.view import Format, Take, View, package, require_faces
@@ -59,7 +60,7 @@ def writer(folder: Path, dataset: Dataset) -> Iterator[Take]:
                 rows.clear()
 
         def take(view: View) -> None:
-            attributes = {name.replace(".", "_"): value for name, value in view.frame.attributes.items()}
+            attributes = view.frame.attributes
             scalars.update({name: type(value) for name, value in attributes.items() if name not in scalars})
             rows.append(row_of(view) | attributes)
             if len(rows) == GROUP_ROWS:
@@ -150,7 +151,7 @@ def croissant(dataset: Dataset, table: Path, scalars: dict[str, type]) -> dict[s
         field("seg", "sc:ImageObject", "visible class ids (schema.Label)"),
         *(field(name, "sc:Float", meaning) for name, meaning in {**LISTS, **VECTORS}.items()),
         field("landmarks_visible", "sc:Boolean", "which of the 68 landmarks are visible"),
-        *(field(name, KINDS[kind][1], name.replace("_", " ")) for name, kind in scalars.items()),
+        *(field(name, KINDS[kind][1], meaning_of(name)) for name, kind in scalars.items()),
     ]
     for made in fields[:2]:
         made["source"]["transform"] = {"jsonPath": "bytes"}
@@ -158,7 +159,7 @@ def croissant(dataset: Dataset, table: Path, scalars: dict[str, type]) -> dict[s
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "name": "facewright_" + "".join(letter if letter.isalnum() else "_" for letter in dataset.card.name),
-        "description": f"{len(dataset)} rendered, labelled faces: recipe {dataset.card.digest}, seed {dataset.card.seed}.",
+        "description": f"{len(dataset)} rendered faces: recipe {dataset.card.digest}, seed {dataset.card.seed}.",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "version": f"{dataset.card.schema}.0",
         "distribution": [
@@ -186,6 +187,7 @@ CONTEXT: dict[str, Any] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -205,6 +207,7 @@ CONTEXT: dict[str, Any] = {
     "regex": "cr:regex",
     "repeated": "cr:repeated",
     "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
     "sc": "https://schema.org/",
     "separator": "cr:separator",
     "source": "cr:source",
