@@ -666,6 +666,7 @@ def test_every_format_has_a_chapter_and_every_recipe_of_its_own_exists():
     assert re.findall(r"^## `(\w+)`", PAGE, re.MULTILINE) == list(FORMATS)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools with numpy 2
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_loader_on_the_page_runs(name, webcam, faces, near, remote, tmp_path, monkeypatch, capsys):
     source = source_of(name, webcam, faces, near, remote)

@@ -122,6 +122,7 @@ def test_lapa_and_facesynthetics_hold_the_mapped_ids(folder, frames, tmp_path):
             assert points[row] + 0.5 == pytest.approx(frame.truth.eyes[side].pupil.centre, abs=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools with numpy 2
 def test_coco_is_read_by_pycocotools(folder, frames, tmp_path, capsys):
     coco_module = pytest.importorskip("pycocotools.coco")
     cocoeval = pytest.importorskip("pycocotools.cocoeval")

@@ -241,27 +241,30 @@ FACE = (
 LIMBUS_POINTS = 32
 """Points on the limbus ring, as in UnityEyes' iris_2d; point 0 lies at the eye's +x, counter-clockwise about +z."""
 
-CELEBAMASK_HQ: list[str] = (
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+CELEBAMASK_HQ = _words(
     "background skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth u_lip l_lip "
     "hair hat ear_r neck_l neck cloth"
-).split()
+)
 """Class names in the official order of CelebAMask-HQ (its face_parsing README and g_mask.py); also its file names."""
 
-BISENET: list[str] = (
+BISENET = _words(
     "background skin l_brow r_brow l_eye r_eye eye_g l_ear r_ear ear_r nose mouth u_lip l_lip "
     "neck neck_l cloth hair hat"
-).split()
+)
 """The same classes in the order that BiSeNet face parsers are trained with (zllrunning/face-parsing.PyTorch)."""
 
-FACESYNTHETICS: list[str] = (
+FACESYNTHETICS = _words(
     "background skin nose right_eye left_eye right_brow left_brow right_ear left_ear mouth_interior top_lip bottom_lip "
     "neck hair beard clothing glasses headwear facewear"
-).split()
+)
 """Class names of FaceSynthetics (its README), ids 0-18."""
 
-LAPA: list[str] = (
-    "background skin left_eyebrow right_eyebrow left_eye right_eye nose upper_lip inner_mouth lower_lip hair"
-).split()
+LAPA = _words("background skin left_eyebrow right_eyebrow left_eye right_eye nose upper_lip inner_mouth lower_lip hair")
 """Class names of LaPa, ids 0-10."""
 
 
