@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from facewright import Recipe, sample
+from facewright.check import check_frame
 from facewright.eye.lids import INNER_EDGE
 from facewright.face.basis import head_basis
 from facewright.face.contour import jaw_lines
@@ -372,3 +373,23 @@ def test_albedo_is_the_painted_skin_and_a_little_gloss(shot):
     assert np.percentile(np.abs(gloss), 90) < 0.08
     cloth = (shot.seg == Label.CLOTH) & ~edges(shot.seg) & (shot.coverage.max(axis=2) == 0)
     assert albedo[cloth].std(axis=0).max() < 0.05
+
+
+# checks
+
+
+def test_a_rendered_face_passes_its_checks(shot):
+    assert [check for check in check_frame(shot) if not check.ok] == []
+
+
+@pytest.mark.parametrize("layer", ["seg_amodal", "canonical", "albedo"])
+def test_checks_find_a_planted_error_in_the_new_layers(shot, layer):
+    damaged = {name: values.copy() for name, values in shot.layers.items()}
+    if layer == "seg_amodal":
+        damaged[layer][5, 5] = Label.HAIR
+    elif layer == "canonical":
+        damaged[layer] = np.roll(damaged[layer], 8, axis=1)
+    else:
+        damaged[layer][5, 5] = np.nan
+    found = [check.name for check in check_frame(type(shot)(shot.sample, damaged, shot.truth)) if not check.ok]
+    assert len(found) == 1
