@@ -208,11 +208,14 @@ def test_points_in_camera_axes_project_onto_what_is_seen():
 # the visible contour
 
 
-def test_a_frontal_contour_is_the_jaw():
-    known = truth(build_figure(face(256)))
+@pytest.mark.parametrize("index", range(6))
+def test_a_frontal_contour_is_the_jaw(index):
+    """Within 6 mm: where the jaw's skin is turned a little away, as on round cheeks, the contour lies before it."""
+    known = truth(build_figure(face(256, index)))
     pixel_mm = known.landmarks_3d_mm[:, 2].mean() / known.camera.K[0, 0]
     moved = np.linalg.norm(known.landmarks_contour_2d - known.landmarks_2d, axis=1) * pixel_mm
-    assert moved.max() < 3.0
+    assert moved.max() < 6.0
+    assert np.median(moved[:17]) < 2.0
     assert (moved[17:] == 0).all()
 
 
