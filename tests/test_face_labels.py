@@ -70,10 +70,19 @@ WFLW_TO_IBUG = {
 }
 
 
+PLAIN = (
+    "subject.wear.glasses.kind=none",
+    "subject.wear.hat.kind=none",
+    "subject.wear.mask.kind=none",
+    "subject.wear.headphones=false",
+    "subject.wear.scarf=false",
+    "subject.wear.shirt_pattern=plain",
+)
+
+
 def face(size, index=0, **changes):
     settings = [f"image.width={size}", f"image.height={size}", "image.samples=1", "image.denoise=false"]
-    recipe = Recipe.load("face", [*settings, "subject.wear.glasses.kind=none"])
-    return sample(recipe, 3, index).replace(STRAIGHT | changes)
+    return sample(Recipe.load("face", [*settings, *PLAIN]), 3, index).replace(STRAIGHT | changes)
 
 
 @pytest.fixture(scope="module", params=[("turned", 0), ("long hair", 5)], ids=lambda p: p[0])
