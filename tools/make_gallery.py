@@ -108,7 +108,7 @@ def sheet(name: str, renderer: CyclesRenderer) -> None:
     recipe = Recipe.load(recipe_name, [*size, f"image.samples={SAMPLES}"])
     frames = [renderer(sample(recipe, 0, index), recipe.outputs) for index in range(count)]
     save(name, tile([frame.rgb for frame in frames], columns))
-    small = 2 if count * width > 12000 else 1
+    small = 2 if count * width > 9000 else 1
     if small == 2:
         save(f"{name}_small", tile([halved(frame.rgb) for frame in frames], columns))
     save(f"{name}_labels", tile([overlay(frame)[::small, ::small] for frame in frames], columns))
