@@ -50,6 +50,14 @@ class MockRenderer:
         return Frame(sample, kept, truth, seconds={"paint": time.perf_counter() - start}, about=dict(self.about))
 
 
+def _opening(eye: EyeTruth) -> np.ndarray:
+    """Return the outline (N, 2) px between the lids; where shut lids press on each other there is nothing between."""
+    upper, lower = eye.lid_upper_2d, eye.lid_lower_2d
+    pressed = ((upper - lower) @ eye.rotation[:2, 1] < 0)[:, None]
+    middle = 0.5 * (upper + lower)
+    return np.concatenate([np.where(pressed, middle, upper), np.where(pressed, middle, lower)[::-1]])
+
+
 def paint(truth: Truth) -> dict[str, np.ndarray]:
     """Return all layers of `truth`: flat skin a globe's radius before the eyes, spheres for eyes, no strands."""
     camera = truth.camera
@@ -66,7 +74,7 @@ def paint(truth: Truth) -> dict[str, np.ndarray]:
         hit = globe_depth > 0
         anatomical[hit] = _eye_ids(centres, eye.side, eye.limbus_bare, eye.pupil_bare)[hit]
         ids = _eye_ids(centres, eye.side, eye.limbus, eye.pupil)
-        open_ = hit & inside_polygon(centres, np.concatenate([eye.lid_upper_2d, eye.lid_lower_2d[::-1]]))
+        open_ = hit & inside_polygon(centres, _opening(eye))
         seg[open_], depth[open_], normal[open_] = ids[open_], globe_depth[open_], globe_normal[open_]
         for k, place in enumerate(eye.glints_2d):
             others = np.linalg.norm(np.delete(eye.glints_2d, k, axis=0) - place, axis=1)

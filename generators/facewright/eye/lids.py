@@ -82,16 +82,21 @@ def lid_units(side: str, rotation: Array, aperture: float) -> dict[str, float]:
     return {unit: min(weight, 1.2) for unit, weight in units.items() if weight > 0}
 
 
+PRESS = 0.06
+"""By how much of the aperture a shut lid goes too far in its middle; reasoned."""
+
+
 def blink_weight(vertices: Array, closing: Array, basis: HeadBasis, side: str, blink: float) -> float:
     """Return the eyeBlink weight that leaves (1 - blink) of the present aperture; exact because units are linear.
 
-    `closing` (V, 3) is the displacement of the unit at weight 1.
+    `closing` (V, 3) is the displacement of the unit at weight 1. Toward the end of a blink the lids press on each other
+    by PRESS of the aperture: its columns are not equally open, and the widest has to shut too.
     """
     ring = basis.rings[side][INNER_EDGE]
     upper, lower = ring[UPPER[4:9]], ring[LOWER[4:9]]
     now = float((vertices[upper, 1] - vertices[lower, 1]).mean())
     change = float((closing[upper, 1] - closing[lower, 1]).mean())
-    return max(0.0, blink * now / -change) if now > 0 and change < 0 else 0.0
+    return max(0.0, blink * (1 + PRESS * blink**6) * now / -change) if now > 0 and change < 0 else 0.0
 
 
 @dataclass(frozen=True)
