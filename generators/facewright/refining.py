@@ -288,7 +288,8 @@ def _advice(kind: str, message: str) -> str:
         return message
     return (
         f"{message}; the refiner's Python needs {', '.join(NEEDED)}, pyyaml, and safetensors for a "
-        "learned refiner: run its `-m pip install torch kornia pyyaml safetensors`, or name another one with --refiner-python"
+        "learned refiner: run its `-m pip install torch kornia pyyaml safetensors`, or name another one with "
+        "--refiner-python"
     )
 
 

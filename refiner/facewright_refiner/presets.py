@@ -31,9 +31,9 @@ def _field(default: Any, spec: dist.Param) -> Any:
 
 @dataclass(frozen=True)
 class Config:
-    """All that decides a training run, beside its pictures. An *iteration* is K_g refiner and K_d discriminator updates.
+    """All that decides a training run beside its pictures; the defaults are the preset `simgan`.
 
-    The defaults are the preset `simgan`: the paper's where it says, else as `source` of docs/refiner.md.
+    An *iteration* is K_g refiner and K_d discriminator updates. docs/refiner.md says which numbers are the paper's.
     """
 
     preset: str = "simgan"
@@ -128,4 +128,4 @@ PRESETS: dict[str, dict[str, Any]] = {
         "pool": 1280,
     },
 }
-"""Differences to Config's defaults. Batch and history of `simgan-depth` are ours: 512 such pictures fit few memories."""
+"""Differences to Config's defaults. Batch and history of `simgan-depth` are ours: 512 such maps need much memory."""

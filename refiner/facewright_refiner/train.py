@@ -372,7 +372,7 @@ def advice(rows: Sequence[Row]) -> dict[str, str]:
         )
     if max(row["spread"] for row in window) < LITTLE_SPREAD:
         found["collapse"] = (
-            f"refined pictures have become alike (they differ {window[-1]['spread']:.0%} as much as the rendered ones): "
+            f"refined pictures have become alike, they differ {window[-1]['spread']:.0%} as much as rendered ones: "
             "raise lam, lower lr or refiner_steps, and go back to an earlier checkpoint"
         )
     if all(abs(row["discriminator"] - CHANCE) < NEAR_CHANCE for row in window):
@@ -424,7 +424,8 @@ def _board(folder: Path, start: int) -> Any:
 
 def _csv(rows: Sequence[Row], head: bool = False) -> str:
     text = io.StringIO()
-    table = csv.DictWriter(text, list(COLUMNS), lineterminator="\n")
+    columns: list[str] = list(COLUMNS)
+    table = csv.DictWriter(text, columns, lineterminator="\n")
     if head:
         table.writeheader()
     table.writerows(rows)

@@ -85,7 +85,7 @@ def viewed(image: np.ndarray, look: str, how: View) -> Tensor:
 
 
 def depth_levels(depth: np.ndarray) -> np.ndarray:
-    """Return a depth map (H, W) of any unit, 0 = none, as float32: 0 the nearest, 1 the farthest and where there is none."""
+    """Return a depth map (H, W) of any unit, 0 = none, as float32: 0 is the nearest, 1 the farthest or none."""
     there = np.isfinite(depth) & (depth > 0)
     if not there.any():
         return np.ones(depth.shape, np.float32)
