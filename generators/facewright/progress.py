@@ -137,7 +137,7 @@ def _bar(console: Any, verb: str) -> Iterator[Emit]:
             elif kind == "fit":
                 bar.update(task, total=event["total"], completed=event["done"])
             elif kind == "train":
-                bar.update(task, completed=event["done"], pace=_losses(event))
+                bar.update(task, completed=event["done"], pace=f"{event['phase']}, change {event['change']:.3f}")
             elif kind == "warning":
                 console.print(f"[yellow]warning:[/yellow] {escape(event['message'])}", highlight=False)
             elif kind == "done":

@@ -24,7 +24,7 @@ _KEY = "facewright"
 
 
 class Checkpoint(NamedTuple):
-    """A trained refiner, what it was trained with, its model card, and a digest of its weights (16 hex digits)."""
+    """A trained refiner, what it was trained with, its model card, and a digest of weights and view (16 hex digits)."""
 
     refiner: Refiner
     config: Config
@@ -51,7 +51,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise AssetError(f"{path}: its model card cannot be used ({error}); train it again") from None
     refiner = refiner_of(config.family, config.channels, config.blocks, config.features)
     _fill(refiner, tensors, path)
-    return Checkpoint(refiner.eval().requires_grad_(False), config, card, digest_of(tensors))
+    return Checkpoint(refiner.eval().requires_grad_(False), config, card, _digest(tensors, config))
 
 
 def save_checkpoint(path: Path, refiner: Refiner, card: Mapping[str, Any]) -> None:
@@ -61,9 +61,10 @@ def save_checkpoint(path: Path, refiner: Refiner, card: Mapping[str, Any]) -> No
     write(path.with_suffix(".json"), json.dumps(full, indent=1).encode())
 
 
-def digest_of(tensors: Mapping[str, Tensor]) -> str:
-    """Return a digest of names and values."""
-    digest = hashlib.blake2b(digest_size=8)
+def _digest(tensors: Mapping[str, Tensor], config: Config) -> str:
+    """Return a digest of all that decides what a refiner does to a picture."""
+    how = (config.look, config.width, config.height, config.crop)
+    digest = hashlib.blake2b(json.dumps(how).encode(), digest_size=8)
     for name in sorted(tensors):
         digest.update(name.encode() + tensors[name].contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -103,8 +104,16 @@ class Config:
             key, mark, text = change.partition("=")
             if not mark or not key:
                 raise RecipeError(f"--set {change!r}: expected key=value")
-            data[key.strip()] = parse_yaml(text, f"--set {key}")
+            data[key.strip()] = _value(text, f"--set {key}")
         return Config.from_data(data | {key: value for key, value in options.items() if value is not None})
+
+
+def _value(text: str, where: str) -> Any:
+    """Return what `text` means in YAML, but "1e-4" as a number too, which YAML 1.1 takes for a word."""
+    value = parse_yaml(text, where)
+    with contextlib.suppress(ValueError):
+        return float(value) if isinstance(value, str) else value
+    return value
 
 
 def _consistent(config: Config, where: str) -> Config:

@@ -198,10 +198,10 @@ def train(synthetic: Path, real: Path, folder: Path, config: Config, device: str
     device = _device(device)
     _claim(folder)
     sets = read_synthetic(synthetic, config), read_real(real, config)
-    for note in [note for one in sets for note in one.notes]:
-        emit({"event": "warning", "message": note})
     trainer = Trainer(config, *sets, device)
     run = Run(folder, trainer)
+    for note in [note for one in sets for note in one.notes]:
+        emit({"event": "warning", "message": note})
     run.train(emit)
     return run.checkpoint
 

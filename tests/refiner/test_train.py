@@ -12,6 +12,7 @@ from facewright import cli
 from facewright.errors import AssetError, DatasetError, OutputError, RecipeError, TrainingError
 from facewright_refiner import train as training
 from facewright_refiner.checkpoint import load_checkpoint, read_tensors, save_checkpoint, write_tensors
+from facewright_refiner.drift import registration
 from facewright_refiner.networks import refiner_of
 from facewright_refiner.presets import PRESETS, Config
 from facewright_refiner.profile import View
@@ -42,7 +43,7 @@ def quick(folders, run, *changes, emit=lambda event: None):
 
 
 def test_refined_pictures_move_to_the_real_ones_and_pre_training_alone_does_not(folders):
-    config = Config.of("simgan", [*SMALL, "pretrain_refiner=30", "pretrain_discriminator=10", "steps=40"])
+    config = Config.of("simgan", [*SMALL, "pretrain_refiner=30", "pretrain_discriminator=10", "steps=60", "lam=4"])
     sets = read_synthetic(folders[0], config), read_real(folders[1], config)
     unseen = read_synthetic(folders[2], config).pictures.float()
     trainer = Trainer(config, *sets)
@@ -53,13 +54,15 @@ def test_refined_pictures_move_to_the_real_ones_and_pre_training_alone_does_not(
             start = trainer.refine(unseen)
         trainer.step()
     gaps["raw"], gaps["refined"] = gap(unseen, sets[1]), gap(trainer.refine(unseen), sets[1])
-    assert gaps["raw"] > 0.9 * SHIFT / 255
+    assert gaps["raw"] > 0.7 * SHIFT / 255
     assert gaps["pre-trained"] > 0.8 * gaps["raw"]
     assert gaps["refined"] < 0.5 * gaps["raw"], gaps
     assert (start - unseen).abs().mean() < 0.1, "pre-training is about the identity"
-    dark = (unseen < -0.6).float() / (unseen < -0.6).float().sum()
-    light = 1 - (trainer.refine(unseen) + 1) / 2
-    assert abs((centre(dark) - centre(light.square() * (unseen < 0))).abs().mean()) < 1, "the pupils stayed"
+    shifts = [
+        registration(*(image[0].double().numpy() for image in pair)).px
+        for pair in zip(unseen, trainer.refine(unseen), strict=True)
+    ]
+    assert np.median(shifts) < 1, "the eyes stayed where they were"
 
 
 def gap(pictures, real):
@@ -67,17 +70,10 @@ def gap(pictures, real):
     return abs(float(pictures.quantile(0.02) - real.pictures.float().quantile(0.02))) / 2
 
 
-def centre(weights):
-    """Return (B, 2) centroids of (B, 1, H, W)."""
-    y, x = torch.meshgrid(torch.arange(35.0), torch.arange(55.0), indexing="ij")
-    total = weights.sum((1, 2, 3))
-    return torch.stack([(weights * axis).sum((1, 2, 3)) / total for axis in (x, y)], 1)
-
-
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_a_run_that_was_killed_and_resumed_equals_one_that_was_not(folders, tmp_path, optimizer):
     quick(folders, tmp_path / "whole", f"optimizer={optimizer}")
-    stop_at = 10
+    stop_at = 14  # updates, at step 8; the last state is that of step 6
 
     def die(event):
         if event["event"] == "train" and event["done"] == stop_at:
