@@ -46,6 +46,18 @@ def test_a_full_pool_replaces_half_a_batch_of_random_pictures():
     assert places == {*range(6)}
 
 
+def test_the_past_is_drawn_from_all_of_the_pool_without_repeats():
+    pool = HistoryPool(6, SHAPE, seed=0)
+    drawn = set()
+    for n in range(12):
+        there = values(pool.pictures[: pool.count])
+        past = values(pool.mix(batch(10 * n)))[2:]
+        if n:
+            assert len({*past}) == 2
+            drawn |= {there.index(value) for value in past}
+    assert drawn == {*range(6)}
+
+
 def test_a_pool_smaller_than_half_a_batch_never_overflows():
     pool = HistoryPool(3, SHAPE, seed=0)
     assert values(pool.mix(batch(0, 8))) == [*range(8)]

@@ -254,6 +254,15 @@ def test_depth_maps_of_16_bits_keep_them_and_pictures_are_refused(tmp_path):
     assert found.pictures[0, 0, 16].diff().min() > 0, "8 bits would show 4 equal steps in a row"
 
 
+def test_mixed_sizes_are_cut_to_the_view_and_enlarging_is_told(tmp_path):
+    for n in range(20):
+        Image.new("RGB", (30 + n, 60 - n), (10 * n, 0, 0)).save(tmp_path / f"{n:02d}.png")
+    found = read_real(tmp_path, Config())
+    assert found.pictures.shape == (20, 1, 35, 55)
+    assert found.pictures[3].float().mean().item() == pytest.approx(2 * 0.299 * 30 / 255 - 1, abs=1e-3)
+    assert "20 of 20 pictures are smaller than 55 x 35 px and were enlarged" in found.notes[0]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -335,7 +344,9 @@ def test_the_command_trains_continues_and_refuses_another_run(folders, tmp_path,
     assert "14 updates in" in shown.err
     assert "11 are there already" in shown.err
     assert "holds a run with another config (lam 7.6, now 3.0)" in mistake(capsys, *command, "--set", "lam=3")
-    command[command.index(str(folders[1]))] = str(folders[2])
+    state = tmp_path / "run/state.safetensors"
+    state.write_bytes(state.read_bytes()[:-9])
+    assert "state.safetensors: is not a readable .safetensors file" in mistake(capsys, *command, "--steps", "3")
     with pytest.raises(OutputError, match="holds a run with other pictures"):
         train(folders[0], folders[2], tmp_path / "run", Config.of("simgan", [*QUICK, "steps=3"]), "cpu", print)
 
