@@ -72,7 +72,7 @@ def _digest(tensors: Mapping[str, Tensor], config: Config) -> str:
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and the card of a file that `write_tensors` wrote."""
-    safetensors, error_class = _package()
+    safetensors, error_class = need_package()
     try:
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             noted = json.loads((file.metadata() or {}).get(_KEY, "{}"))
@@ -85,7 +85,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
     """Write tensors and card to `path`, whole or not at all. Raises OutputError."""
-    _package()
+    need_package()
     from safetensors.torch import save
 
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -117,7 +117,8 @@ def _fill(refiner: Refiner, tensors: dict[str, Tensor], path: Path) -> None:
     refiner.load_state_dict(tensors)
 
 
-def _package() -> tuple[Any, type[Exception]]:
+def need_package() -> tuple[Any, type[Exception]]:
+    """Return safetensors and its error. Raises MissingPackage."""
     try:
         import safetensors
     except ImportError:

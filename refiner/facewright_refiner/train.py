@@ -27,7 +27,7 @@ import facewright
 from facewright.errors import OutputError, TrainingError, UserError
 from facewright.progress import Emit
 from facewright_refiner import losses
-from facewright_refiner.checkpoint import SUFFIX, read_tensors, save_checkpoint, write, write_tensors
+from facewright_refiner.checkpoint import SUFFIX, need_package, read_tensors, save_checkpoint, write, write_tensors
 from facewright_refiner.networks import Discriminator, refiner_of
 from facewright_refiner.pool import HistoryPool
 from facewright_refiner.presets import Config
@@ -195,6 +195,7 @@ def train(synthetic: Path, real: Path, folder: Path, config: Config, device: str
     `synthetic` is a dataset or a folder of pictures, `real` a folder of pictures; `device` is auto, cpu or cuda.
     Raises UserError for what cannot be trained, TrainingError where numbers ran away (what was saved is kept).
     """
+    need_package()
     device = _device(device)
     _claim(folder)
     sets = read_synthetic(synthetic, config), read_real(real, config)

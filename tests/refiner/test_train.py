@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -327,6 +328,10 @@ def test_mistakes_on_the_command_line_are_one_sentence(folders, tmp_path, capsys
     assert "is a file; give a folder" in said(run=tmp_path / "file")
     assert "is not empty and not a training run" in said(run=folders[0])
     assert "--steps: -1 is outside" in said("--steps", -1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "safetensors", None)
+        assert "pip install safetensors" in said(run=tmp_path / "new")
+        assert not (tmp_path / "new").exists(), "before anything was done"
     if not torch.cuda.is_available():
         assert "finds no CUDA device" in said("--device", "cuda")
 
