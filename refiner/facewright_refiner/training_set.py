@@ -124,5 +124,5 @@ def _gathered(folder: Path, images: Iterable[tuple[str, np.ndarray | str]], conf
             f"{folder}: {small} of {len(stack)} pictures are smaller than {config.width} x {config.height} px and were "
             "enlarged, which blurs them; take a smaller view (--set width=... --set height=...)"
         )
-    digest = hashlib.blake2b(stack.numpy(), digest_size=8).hexdigest()
+    digest = hashlib.blake2b(stack.numpy().data, digest_size=8).hexdigest()
     return PictureSet(stack, digest, notes)
