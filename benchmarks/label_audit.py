@@ -1,11 +1,12 @@
-"""Are the labels right? Random frames of every eye recipe against computations that share nothing with Cycles.
+"""Are the labels right? Random frames of eye and face recipes against computations that share nothing with Cycles.
 
-    python benchmarks/label_audit.py [--frames 250] [--seed 11] [--minutes 30]
+    python benchmarks/label_audit.py [eye_rgb eye_nir face] [--frames 250] [--seed 11] [--minutes 30]
 
 Per frame: visible ids against ray casting with Snell's law through lenses and corneas (tests/raycast.py), outside a
 band of one pixel round every boundary and where no strand covers; the rendered pupil's and iris's centres against
 their analytic outlines; every whole glint's centre against its mirror point; the least distance of lids from the globe;
-and whether the frame would have been quarantined. Writes benchmarks/results/label_audit.json and .md.
+and whether the frame would have been quarantined. Rows
+of other recipes in benchmarks/results/label_audit.json are kept. Writes benchmarks/results/label_audit.json and .md.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from facewright.figure import build_figure
 from facewright.scene import CyclesRenderer
 from facewright.schema import SIDES
 
-RECIPES = {"eye_rgb": (240, 180), "eye_nir": (150, 240)}
+RECIPES = {"eye_rgb": (240, 180), "eye_nir": (150, 240), "face": (224, 224)}
 
 
 def main() -> None:
@@ -41,6 +42,7 @@ def main() -> None:
         recipes = {
             name: Recipe.load(name, [f"image.width={w}", f"image.height={h}", "image.samples=1", "image.denoise=false"])
             for name, (w, h) in RECIPES.items()
+            if name in args.recipes
         }
         found = {name: defaultdict(list) for name in recipes}
         for index in range(args.frames):
@@ -86,7 +88,9 @@ def audit(frame, found: dict) -> None:
 
 
 def write(found: dict[str, dict], args: argparse.Namespace, blender: str) -> None:
-    rows = {}
+    folder = Path(__file__).parent / "results"
+    known = folder / "label_audit.json"
+    rows = json.loads(known.read_text())["rows"] if known.exists() else {}
     for name, values in found.items():
         row = {
             "frames": len(values["wrong ids"]),
@@ -115,7 +119,6 @@ def write(found: dict[str, dict], args: argparse.Namespace, blender: str) -> Non
         "rows": rows,
         "machine": {"blender": blender, "python": platform.python_version(), "numpy": np.__version__},
     }
-    folder = Path(__file__).parent / "results"
     (folder / "label_audit.json").write_text(json.dumps(result, indent=1) + "\n")
     lines = [
         "# Label audit",
@@ -125,7 +128,7 @@ def write(found: dict[str, dict], args: argparse.Namespace, blender: str) -> Non
         f"| | {' | '.join(rows)} |",
         f"|---|{'---|' * len(rows)}",
     ]
-    keys = [key for key in rows["eye_nir"] if not key.startswith(("examples", "failed"))]
+    keys = [key for key in max(rows.values(), key=len) if not key.startswith(("examples", "failed"))]
     for key in keys:
         cells = [row.get(key, "") for row in rows.values()]
         text = [
@@ -139,6 +142,7 @@ def write(found: dict[str, dict], args: argparse.Namespace, blender: str) -> Non
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", default=list(RECIPES), help="of " + ", ".join(RECIPES))
     parser.add_argument("--frames", type=int, default=250, help="of each recipe")
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--minutes", type=float, default=60, help="stop after this long, and record what was seen")

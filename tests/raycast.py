@@ -22,11 +22,14 @@ def triangles_of(parts):
     return trimesh.Trimesh(np.concatenate(vertices), np.concatenate(faces), process=False), np.concatenate(ids)
 
 
-def cast(figure):
-    """Return ids (H, W) by ray casting with Snell's law at lens and cornea meshes; -1 after nine surfaces."""
+def cast(figure, solids=None):
+    """Return ids (H, W) by ray casting with Snell's law at lens and cornea meshes; -1 after nine surfaces.
+
+    `solids` replaces the opaque meshes of the figure; then its glasses are left away.
+    """
     camera = figure.camera
-    opaque = [part for part in surfaces(figure) if part.material != "tear"]
-    glass, ratio = figure.glasses.meshes() if figure.glasses else [], []
+    opaque = [part for part in solids or surfaces(figure) if part.material != "tear"]
+    glass, ratio = figure.glasses.meshes() if figure.glasses and not solids else [], []
     for eye in figure.eyes.values():
         for part in eye.meshes:
             moved = part.moved(part.vertices @ eye.rotation.T + eye.centre)

@@ -318,7 +318,8 @@ with open_for_writing(__import__("pathlib").Path({str(tmp_path / "d")!r}), Card.
         writer.write(MockRenderer()(sample(recipe, 5, index), recipe.outputs))
     writer.pack()
 """
-    dead = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": os.pathsep.join(sys.path)}, check=False)
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)}  # and the rest: it chooses the kernels of linear algebra
+    dead = subprocess.run([sys.executable, "-c", code], env=os.environ | path, check=False)
     assert dead.returncode in (-signal.SIGKILL, 0)
     with open_for_writing(tmp_path / "d", CARD) as writer:
         writer.clean()

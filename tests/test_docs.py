@@ -23,8 +23,9 @@ def tool():
     return module
 
 
-@pytest.mark.parametrize("page", [LABELS, RECIPES], ids=["labels", "recipes"])
-def test_the_tables_are_current(page):
+@pytest.mark.parametrize("name", tool().PAGES)
+def test_the_tables_are_current(name):
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert tool().render(page) == page, "run `python tools/make_docs.py`"
 
 
@@ -58,7 +59,8 @@ def test_the_recipes_on_the_page_are_valid():
 
 def test_every_landmark_is_defined_once_and_shown():
     page = (ROOT / "docs/landmarks.md").read_text(encoding="utf-8")
-    indices = [int(k) for cell in re.findall(r"^\| ([\d, ]+) \|", page, re.MULTILINE) for k in cell.split(",")]
+    ibug = page.split("## WFLW-98")[0]
+    indices = [int(k) for cell in re.findall(r"^\| ([\d, ]+) \|", ibug, re.MULTILINE) for k in cell.split(",")]
     assert sorted(indices) == list(range(68))
     for name in re.findall(r"\((images/\w+\.png)\)", page + LABELS):
         assert (ROOT / "docs" / name).stat().st_size < 300_000

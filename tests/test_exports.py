@@ -19,13 +19,15 @@ from facewright import cli
 from facewright.dataset.layout import encode_layer, layer_file
 from facewright.dataset.writer import record_of, reopen
 from facewright.exports import FORMATS, eth_xgaze, mpiigaze, normalisation, openeds, unityeyes
-from facewright.exports.view import View, eye_ids, sides
+from facewright.exports.view import View, eye_ids, sides, split_of
 from facewright.geometry.rotations import head_rotation
 from facewright.schema import side_label
 from facewright.truth import direction, pitch_yaw
 
 h5py = pytest.importorskip("h5py")
 scipy_io = pytest.importorskip("scipy.io")
+pytest.importorskip("pycocotools")
+pytest.importorskip("pyarrow")
 from scipy.ndimage import map_coordinates  # noqa: E402
 from scipy.spatial.transform import Rotation  # noqa: E402
 
@@ -82,6 +84,12 @@ def near(tmp_path_factory):
 @pytest.fixture(scope="session")
 def remote(tmp_path_factory):
     return generate(tmp_path_factory.mktemp("remote") / "d", "eye_rgb", 6, *HALF, *OPEN)
+
+
+def source_of(name, webcam, faces, near, remote):
+    """Return a dataset that suits the format `name`."""
+    eyes = {"mpiigaze": webcam, "unityeyes": remote, "openeds": near, "nvgaze": near, "teyed": near}
+    return eyes.get(name, faces)
 
 
 def read(path):
@@ -450,7 +458,7 @@ def test_openeds_labels_are_the_visible_ids(near, tmp_path):
     out = export(near, "openeds", tmp_path / "out")
     assert {path.name for path in out.iterdir()} == {"train", "validation", "test", "facewright.json"}
     for k, frame in enumerate(frames(near)):
-        split = openeds.split_of(0, frame.sample.subject_index)
+        split = split_of(0, frame.sample.subject_index, openeds.SPLITS)
         labels = np.load(out / split / f"labels/{k:06d}.npy")
         image = read(out / split / f"images/{k:06d}.png")
         assert image.shape == labels.shape == (240, 320)
@@ -463,8 +471,8 @@ def test_openeds_labels_are_the_visible_ids(near, tmp_path):
 
 
 def test_openeds_splits_keep_persons_together_and_their_shares():
-    splits = [openeds.split_of(3, subject) for subject in range(4000)]
-    assert splits == [openeds.split_of(3, subject) for subject in range(4000)]
+    splits = [split_of(3, subject, openeds.SPLITS) for subject in range(4000)]
+    assert splits == [split_of(3, subject, openeds.SPLITS) for subject in range(4000)]
     for split, share in openeds.SPLITS.items():
         assert splits.count(split) / 4000 == pytest.approx(share, abs=0.03)
 
@@ -597,7 +605,7 @@ def test_the_refined_picture_is_taken_where_there_is_one_unless_raw_is_wanted(tm
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_export_made_again_is_the_same_bytes(name, webcam, faces, near, remote, tmp_path):
-    source = {"mpiigaze": webcam, "eth_xgaze": faces, "unityeyes": remote}.get(name, near)
+    source = source_of(name, webcam, faces, near, remote)
     made = []
     for turn in ("a", "b"):
         out = export(source, name, tmp_path / turn)
@@ -658,9 +666,10 @@ def test_every_format_has_a_chapter_and_every_recipe_of_its_own_exists():
     assert re.findall(r"^## `(\w+)`", PAGE, re.MULTILINE) == list(FORMATS)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools with numpy 2
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_loader_on_the_page_runs(name, webcam, faces, near, remote, tmp_path, monkeypatch, capsys):
-    source = {"mpiigaze": webcam, "eth_xgaze": faces, "unityeyes": remote}.get(name, near)
+    source = source_of(name, webcam, faces, near, remote)
     export(source, name, tmp_path / "OUT")
     monkeypatch.chdir(tmp_path)
     [loader] = re.findall(r"```python\n(.*?)```", PAGE.split(f"## `{name}`")[1].split("\n## ")[0], re.DOTALL)

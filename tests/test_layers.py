@@ -12,7 +12,7 @@ import facewright
 HOUSE = Path(facewright.__file__).parent
 PURE = ("errors", "rng", "dist", "schema", "truth", "geometry")
 ORGANS = (*PURE, "eye", "face", "world")
-CORE = (*ORGANS, "sample", "recipe", "figure", "labels")
+CORE = (*ORGANS, "sample", "recipe", "figure", "labels", "attributes")
 ABOVE = (*CORE, "render", "check", "mock", "refining", "progress", "dataset", "farm", "exports", "doctor", "cli")
 MAY_IMPORT = {
     **dict.fromkeys(PURE, PURE),

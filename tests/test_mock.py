@@ -6,6 +6,7 @@ import pytest
 from facewright import Recipe, sample
 from facewright.check import check_frame
 from facewright.mock import MockRenderer, inside_ellipse, inside_polygon, pixel_centres
+from facewright.recipe import OUTPUTS
 from facewright.render import LAYERS
 from facewright.schema import Label, side_label
 from facewright.truth import Ellipse
@@ -17,7 +18,7 @@ SIZE = ["image.width=256", "image.height=256", "expression.blink=0"]
 def frame(request):
     recipe = Recipe.load(request.param, SIZE)
     with MockRenderer() as render:
-        return render(sample(recipe, 3, 1), recipe.outputs)
+        return render(sample(recipe, 3, 1), OUTPUTS)
 
 
 def test_a_painted_frame_has_every_layer_in_its_shape(frame):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from facewright.dist import parse
 from facewright.errors import AssetError, FacewrightError, RecipeError
-from facewright.recipe import OUTPUTS, Recipe, builtin_recipes
+from facewright.recipe import DEFAULT_OUTPUTS, OUTPUTS, Recipe, builtin_recipes
 from facewright.sample import parameters, sample
 
 
@@ -101,7 +101,8 @@ def test_the_digest_is_of_the_content_not_of_the_name(tmp_path):
 
 def test_outputs_are_a_known_order_whatever_order_was_written():
     assert Recipe.from_data({"outputs": ["normal", "seg"]}).outputs == ("seg", "normal")
-    assert Recipe.from_data({}).outputs == OUTPUTS
+    assert Recipe.from_data({}).outputs == DEFAULT_OUTPUTS
+    assert Recipe.from_data({"outputs": list(OUTPUTS)}).outputs == OUTPUTS
 
 
 JSONISH = st.recursive(

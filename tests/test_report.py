@@ -13,7 +13,7 @@ from facewright.dataset.report import bars, histogram, report
 from facewright.dataset.writer import open_for_writing
 from facewright.mock import MockRenderer
 from facewright.render import Check
-from facewright.schema import Label
+from facewright.schema import CELEBAMASK_HQ, Label
 
 RECIPE = Recipe.load("face", ["image.width=64", "image.height=64"])
 
@@ -115,3 +115,13 @@ def test_background_is_transparent_and_classes_have_their_colours():
     picture = overlay.label_picture(np.array([[0, Label.LEFT_IRIS]], np.uint8)).convert("RGBA")
     assert picture.getpixel((0, 0))[3] == 0
     assert picture.getpixel((1, 0)) == (*overlay.PALETTE[Label.LEFT_IRIS], 255)
+
+
+def test_the_page_counts_classes_and_charts_attributes(folder):
+    html, _ = page_of(folder)
+    rows = dict(re.findall(r"<tr><td>(\w+)</td><td>(\d+)</td><td>[\d.]+ %</td></tr>", html))
+    assert list(rows) == CELEBAMASK_HQ
+    assert rows["skin"] == "4"
+    assert rows["hat"] == "0"
+    for name in ("subject.head.age_years", "subject.hair.melanin", "light.hdri", "pose.head_yaw_deg"):
+        assert name in html

@@ -1,4 +1,4 @@
-"""Write the tables of docs/labels.md and docs/recipes.md from the code, between their marks.
+"""Write the tables of the pages in docs/ from the code, between their marks.
 
 python tools/make_docs.py            rewrite the tables
 python tools/make_docs.py --check    exit with 1 where a page is not current
@@ -16,11 +16,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "generators"))
 
 from facewright import dist, schema  # noqa: E402
+from facewright.attributes import DERIVED  # noqa: E402
+from facewright.face.landmarks import dense478  # noqa: E402
 from facewright.recipe import OUTPUTS, builtin_recipes  # noqa: E402
 from facewright.render import LAYERS  # noqa: E402
 from facewright.sample import parameters  # noqa: E402
 
-PAGES = ("labels.md", "recipes.md")
+PAGES = ("labels.md", "recipes.md", "exports.md", "landmarks.md")
 
 
 def table(head: list[str], rows: list[list[Any]]) -> str:
@@ -61,10 +63,10 @@ def layers() -> str:
     )
 
 
-def landmarks() -> str:
-    """Return the table of landmark groups."""
+def groups(members: dict[str, range]) -> str:
+    """Return a table of landmark groups."""
     return table(
-        ["group", "points"], [[f"`{name}`", f"{group.start}-{group.stop - 1}"] for name, group in schema.IBUG68.items()]
+        ["group", "points"], [[f"`{name}`", f"{group.start}-{group.stop - 1}"] for name, group in members.items()]
     )
 
 
@@ -131,7 +133,11 @@ def default(spec: dist.Param) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "classes": classes,
     "layers": layers,
-    "landmarks": landmarks,
+    "landmarks": lambda: groups(schema.IBUG68),
+    "wflw": lambda: groups(schema.WFLW98),
+    "dense": lambda: groups(dense478().groups),
+    "sets": lambda: table(["set", "points"], [[f"`{name}`", doc] for name, doc in schema.LANDMARK_SETS.items()]),
+    "attributes": lambda: table(["column", "meaning"], [[f"`{name}`", doc] for name, doc in DERIVED.items()]),
     "mappings": mappings,
     "parameters": leaves,
     "builtin": lambda: ", ".join(f"`{name}`" for name in builtin_recipes()),

@@ -18,9 +18,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "generators"))
 
 from facewright import Recipe, sample, schema  # noqa: E402
+from facewright.face.landmarks import dense478  # noqa: E402
 from facewright.face.parameters import IDENTITY_AXES  # noqa: E402
 from facewright.figure import Figure, build_figure, surfaces  # noqa: E402
 from facewright.geometry.mesh import Mesh  # noqa: E402
+from facewright.labels import truth  # noqa: E402
 from facewright.scene import compat, upload  # noqa: E402
 from facewright.scene.nodes import Graph  # noqa: E402
 from facewright.scene.world import camera_object  # noqa: E402
@@ -75,6 +77,7 @@ VIEWS = {
         "image.height": 560,
     },
 }
+TURNED = {"camera.field_mm": 225.0, "pose.head_yaw_deg": 35.0}
 REGION_VIEWS = (
     {"camera.azimuth_deg": 0.0, "camera.field_mm": 330.0},
     {"camera.azimuth_deg": 80.0, "camera.field_mm": 330.0},
@@ -89,6 +92,10 @@ def main() -> None:
         figure = posed({"image.width": 900, "image.height": 900, **view})
         picture, visible = clay(figure)
         save(numbered(picture, figure, visible), name)
+    front = posed({"image.width": 900, "image.height": 900, **VIEWS["landmarks_front"]})
+    save(triangulated(clay(front)[0], front), "landmarks_dense")
+    turned = posed({"image.width": 700, "image.height": 700, "camera.azimuth_deg": 0.0, **TURNED})
+    save(contoured(clay(turned)[0], turned), "landmarks_contour")
     shots = [classes(posed({"image.width": 460, "image.height": 620, **view})) for view in REGION_VIEWS]
     save(with_legend(beside(image for image, _ in shots), set().union(*(ids for _, ids in shots))), "regions")
 
@@ -208,6 +215,34 @@ def numbered(picture: Image.Image, figure: Figure, visible: Array) -> Image.Imag
             away = direction(group, points[k] - middle)
             place = (x + 24 * away[0], y + 22 * away[1])
             draw.text(place, str(k), COLOURS[group], font, anchor="mm", stroke_width=3, stroke_fill="white")
+    return big.resize(picture.size, Image.Resampling.LANCZOS)
+
+
+def triangulated(picture: Image.Image, figure: Figure) -> Image.Image:
+    """Return `picture` with the triangles and points of the dense set, each group in a colour."""
+    dense, points = dense478(), 2 * truth(figure).points["dense478"].seen_2d
+    big = picture.resize((2 * picture.width, 2 * picture.height), Image.Resampling.LANCZOS)
+    draw, colours = ImageDraw.Draw(big), list(dict.fromkeys(COLOURS.values()))
+    for triangle in dense.triangles:
+        draw.polygon([tuple(points[k]) for k in triangle], outline="#ffffff")
+    for number, members in enumerate(dense.groups.values()):
+        for x, y in points[list(members)]:
+            draw.ellipse([x - 6, y - 6, x + 6, y + 6], fill=colours[number % len(colours)])
+    return big.resize(picture.size, Image.Resampling.LANCZOS)
+
+
+def contoured(picture: Image.Image, figure: Figure) -> Image.Image:
+    """Return `picture` with the 3-D jaw as hollow circles and the visible contour as filled ones, numbered."""
+    known = truth(figure)
+    big = picture.resize((2 * picture.width, 2 * picture.height), Image.Resampling.LANCZOS)
+    draw, font, colour = ImageDraw.Draw(big), ImageFont.load_default(22), COLOURS["jaw"]
+    for k in IBUG68["jaw"]:
+        x, y = 2 * known.landmarks_2d[k]
+        draw.ellipse([x - 8, y - 8, x + 8, y + 8], outline=colour, width=3)
+        x, y = 2 * known.landmarks_contour_2d[k]
+        draw.ellipse([x - 6, y - 6, x + 6, y + 6], fill=colour)
+        away = 28 if k > 8 else -28
+        draw.text((x + away, y + 8), str(k), colour, font, anchor="mm", stroke_width=3, stroke_fill="white")
     return big.resize(picture.size, Image.Resampling.LANCZOS)
 
 

@@ -11,12 +11,14 @@ import math
 import numpy as np
 
 from facewright.eye.anatomy import globe
+from facewright.face.landmarks import ibug68
+from facewright.face.topology import topology
 from facewright.geometry.camera import project
 from facewright.geometry.polygon import inside_polygon, pixel_centres
 from facewright.geometry.reflection import glint_points
 from facewright.geometry.refraction import apparent_direction
 from facewright.render import LAYERS, Check, Frame
-from facewright.schema import SIDES, Label, side_label
+from facewright.schema import COVERING, SIDES, Label, side_label
 from facewright.truth import Array, Ellipse, EyeTruth
 from facewright.world.leds import LED_RADIUS_MM
 
@@ -30,6 +32,10 @@ SMALLEST_GLINT_PX = 4
 """Glints with fewer pixels are too coarse for centres."""
 DEPTH_MM = 0.6
 """Largest median difference of the depth layer from visible landmarks' own depth."""
+CANONICAL_MM = 0.6
+"""Largest median distance of canonical places at visible landmarks from the template's own."""
+LARGEST_ALBEDO = 1.2
+"""Diffuse and gloss together may exceed 1 a little where a surface is seen aslant."""
 SMALLEST_DISC_PX = 40
 """Discs with fewer pixels are too coarse for centres."""
 OFF_LENS_PERCENT = 3.0
@@ -52,6 +58,15 @@ def check_frame(frame: Frame) -> list[Check]:
             checks += _outlines(frame, side)
         if "seg" in frame.layers:
             checks += _seen_through_lenses(frame) if _worn(frame) else [_visible_is_anatomical(frame)]
+    if "seg_amodal" in frame.layers:
+        checks.append(_known_ids(frame.seg_amodal, "seg_amodal"))
+        covering = float(np.count_nonzero(np.isin(frame.seg_amodal, COVERING)))
+        checks.append(Check("what covers the body in seg_amodal (count)", covering, 0.0))
+    if "canonical" in frame.layers:
+        checks += _canonical(frame)
+    if "albedo" in frame.layers:
+        wild = ~np.isfinite(frame.albedo) | (frame.albedo < 0) | (frame.albedo > LARGEST_ALBEDO)
+        checks.append(Check("albedo that nothing has (count)", float(np.count_nonzero(wild)), 0.0))
     if "depth" in frame.layers:
         checks += _depth(frame)
     if "normal" in frame.layers:
@@ -259,17 +274,42 @@ def _depth(frame: Frame) -> list[Check]:
         checks.append(
             Check("labelled pixels without depth (count)", float(np.count_nonzero(solid & (depth == 0))), 0.0)
         )
-    # fleshy landmarks on a slope against the view change depth within a pixel; the bridge and lips do not
-    chosen = np.array([28, 29, 30, 33, 51, 57])
-    straight = truth.camera.project(truth.landmarks_3d_mm)
-    inside = ((straight >= 0) & (straight < depth.shape[::-1])).all(axis=1)
-    chosen = chosen[truth.landmarks_visible[chosen] & inside[chosen]]
+    chosen, row, column, pixel_mm = _firm_landmarks(frame)
     if len(chosen):
-        column, row = np.floor(straight[chosen]).astype(int).T
         error = np.abs(depth[row, column] - truth.landmarks_3d_mm[chosen, 2])
-        pixel_mm = float(truth.landmarks_3d_mm[chosen, 2].mean() / truth.camera.K[0, 0])
         checks.append(
             Check("depth off visible landmarks, median (mm)", float(np.median(error)), DEPTH_MM + 2 * pixel_mm)
+        )
+    return checks
+
+
+def _firm_landmarks(frame: Frame) -> tuple[Array, Array, Array, float]:
+    """Return visible landmarks of nose and lips, row and column of their pixels, and a pixel's size there in mm.
+
+    Fleshy landmarks on a slope against the view change depth within a pixel; the bridge and lips do not.
+    """
+    truth = frame.truth
+    chosen = np.array([28, 29, 30, 33, 51, 57])
+    straight = truth.camera.project(truth.landmarks_3d_mm)
+    inside = ((straight >= 0) & (straight < (truth.camera.width, truth.camera.height))).all(axis=1)
+    chosen = chosen[truth.landmarks_visible[chosen] & inside[chosen]]
+    column, row = np.floor(straight[chosen]).astype(int).T
+    return (
+        chosen,
+        row,
+        column,
+        float(truth.landmarks_3d_mm[chosen, 2].mean() / truth.camera.K[0, 0]) if len(chosen) else 0.0,
+    )
+
+
+def _canonical(frame: Frame) -> list[Check]:
+    """Visible landmarks must lie where the template has them."""
+    checks = [Check("canonical not finite (count)", float(np.count_nonzero(~np.isfinite(frame.canonical))), 0.0)]
+    chosen, row, column, pixel_mm = _firm_landmarks(frame)
+    if len(chosen):
+        off = np.linalg.norm(frame.canonical[row, column] - topology().rest[ibug68()[chosen]], axis=1)
+        checks.append(
+            Check("canonical off visible landmarks, median (mm)", float(np.median(off)), CANONICAL_MM + 2 * pixel_mm)
         )
     return checks
 

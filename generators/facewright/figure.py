@@ -20,12 +20,13 @@ from facewright.face import hair as hair_module
 from facewright.face.basis import head_basis
 from facewright.face.beard import beard_weight, beard_width_mm, grow_beard, shadow_weight
 from facewright.face.cloth import shirt
+from facewright.face.contour import jaw_lines, visible_jaw
 from facewright.face.dentition import dentition
 from facewright.face.expression import arkit_weights, lid_closure
 from facewright.face.growth import grow, strand_budget
 from facewright.face.haircuts import STYLES
 from facewright.face.headshape import HeadShape
-from facewright.face.landmarks import ibug68
+from facewright.face.landmarks import dense478, ibug68, wflw98
 from facewright.face.skin import hair_colour, paint
 from facewright.face.topology import LEVEL, Masks, Topology, masks, neck_share, topology
 from facewright.geometry.camera import WORLD_FROM_HEAD
@@ -33,7 +34,7 @@ from facewright.geometry.mesh import Mesh, vertex_normals
 from facewright.geometry.rotations import between, head_rotation
 from facewright.geometry.strands import Strands
 from facewright.sample import Sample, Subject
-from facewright.schema import SIDES, Label
+from facewright.schema import LIMBUS_POINTS, SIDES, Label
 from facewright.truth import CameraTruth
 from facewright.world.camera import FACE_CENTRE_MM, place
 from facewright.world.leds import led_positions
@@ -72,7 +73,8 @@ class Figure:
     """Where everything is; `surfaces` and `strands` grow skin, cloth and hair on it.
 
     `head` (V, 3) is the subdivided head in head mm, before `turn` (3, 3) poses it; `basis_vertices` the same before
-    subdivision. Everything else is in world mm; `leds` is (N, 3).
+    subdivision. Everything else is in world mm; `leds` is (N, 3), `points` are landmark sets by name and `jaw` (33, 3)
+    is the visible contour.
     """
 
     sample: Sample
@@ -82,6 +84,8 @@ class Figure:
     head: Array
     eyes: dict[str, PosedEye]
     landmarks: Array
+    points: dict[str, Array]
+    jaw: Array
     face_points: Array
     head_rotation: Array
     head_origin: Array
@@ -134,7 +138,11 @@ def build_figure(sample: Sample) -> Figure:
     face = mesh.vertices_of("skin", "nose", "upper_lip", "lower_lip")
     face = face[mesh.rest[face, 2] > -75]
     seen = np.concatenate([ibug68(), face[::7]])
-    points = _bent(head[seen], turn, shade.head[seen])
+
+    def posed(ids: Array) -> Array:
+        return _bent(head[ids], turn, shade.head[ids])
+
+    points, pinhole = posed(seen), -camera.rotation.T @ camera.translation_mm
     axes, middle = WORLD_FROM_HEAD @ turn, _turned(np.zeros((1, 3)), turn)[0]
     aimed = eyes.get(sample.camera.target.removesuffix("_eye"))
     return Figure(
@@ -145,6 +153,8 @@ def build_figure(sample: Sample) -> Figure:
         head,
         eyes,
         points[:68],
+        _landmark_sets(points[:68], posed(wflw98()), posed(dense478().vertices), eyes),
+        visible_jaw(posed(jaw_lines().vertices), pinhole),
         points[68:],
         axes,
         middle,
@@ -152,6 +162,24 @@ def build_figure(sample: Sample) -> Figure:
         led_positions(sample.light, camera, aimed.centre if aimed else middle, axes),
         _glasses(sample, resting, head, turn, camera),
     )
+
+
+IRIS_POINTS = (0, 8, 16, 24)
+"""Points of the limbus ring that the dense set takes: toward +x, +y, -x and -y of the eye."""
+
+
+def _landmark_sets(landmarks: Array, wflw: Array, dense: Array, eyes: dict[str, PosedEye]) -> dict[str, Array]:
+    """Return the sets of schema.LANDMARK_SETS in world mm: points of the posed head with those of the eyes."""
+    pupils, irises = [], []
+    for eye in (eyes[side] for side in SIDES):
+        own = np.concatenate([eye.globe.pupil_centre[None], eye.globe.limbus(LIMBUS_POINTS)[list(IRIS_POINTS)]])
+        irises.append(own @ eye.rotation.T + eye.centre)
+        pupils.append(irises[-1][:1])
+    return {
+        "face70": np.concatenate([landmarks, *pupils]),
+        "wflw98": np.concatenate([wflw, *pupils]),
+        "dense478": np.concatenate([dense, *irises]),
+    }
 
 
 def surfaces(figure: Figure) -> list[Mesh]:

@@ -8,6 +8,8 @@ import math
 import numpy as np
 
 from facewright.eye.fundus import pupil_albedo
+from facewright.face.landmarks import dense478, ibug68, wflw98
+from facewright.face.topology import topology
 from facewright.figure import Figure, PosedEye, build_figure
 from facewright.geometry.camera import project
 from facewright.geometry.ellipse import fit_ellipse
@@ -15,13 +17,31 @@ from facewright.geometry.reflection import glint_points
 from facewright.geometry.refraction import Posed, Surfaces, apparent_direction
 from facewright.geometry.rotations import head_angles
 from facewright.sample import Sample
-from facewright.schema import COVERAGE_THRESHOLD, LIMBUS_POINTS, MATTE_CHANNELS, SIDES, Label, side_label
-from facewright.truth import Array, CameraTruth, Ellipse, EyeTruth, HeadPose, Truth
+from facewright.schema import (
+    COVERAGE_CHANNELS,
+    COVERAGE_THRESHOLD,
+    COVERING,
+    FACE,
+    LANDMARK_SETS,
+    LIMBUS_POINTS,
+    MATTE_CHANNELS,
+    PUPILS,
+    SIDES,
+    Label,
+    side_label,
+)
+from facewright.truth import Array, CameraTruth, Ellipse, EyeTruth, HeadPose, Points, Truth
 
 GLINT_REACH = 2
 """A glint is visible when the glint layer shows its id at most this many pixels beside its own."""
-VISIBLE_MM = 2.5
-"""A landmark is visible when the depth layer shows its surface at most this far in front of it."""
+DECIMALS = 4
+"""Decimals, in px and mm, of the landmark sets beside iBUG-68."""
+VISIBLE_MM, VISIBLE_PX, DEPTH_MM = 2.0, 1.0, 2.5
+"""A landmark is visible when a pixel at most one beside its own shows skin that lies on the template as near to it as
+VISIBLE_MM and VISIBLE_PX pixels' size together, and at most DEPTH_MM before it. The iris has no place on the template.
+"""
+HIDING = COVERAGE_THRESHOLD
+"""Share of its pixel by which hair or beard hides a landmark."""
 
 
 def truth_of(sample: Sample) -> Truth:
@@ -35,35 +55,100 @@ def truth(figure: Figure) -> Truth:
     landmarks = _to_camera(figure.landmarks, camera)
     face = project(_to_camera(figure.face_points, camera), camera.K)
     head_to_camera = camera.rotation @ figure.head_rotation
+    eyes = {side: _eye(eye, figure) for side, eye in figure.eyes.items()}
     return Truth(
         camera,
         _head_pose(head_to_camera, _to_camera(figure.head_origin[None], camera)[0]),
         _to_camera(figure.gaze_target[None], camera)[0],
-        {side: _eye(eye, figure) for side, eye in figure.eyes.items()},
+        eyes,
         seen_pixels(figure, figure.landmarks),
         landmarks,
         np.ones(len(landmarks), bool),
         _box(face),
+        {name: _points(figure, name, eyes) for name in LANDMARK_SETS},
+        np.round(seen_pixels(figure, figure.jaw), DECIMALS),
+        np.round(_to_camera(figure.jaw, camera), DECIMALS),
+        {},
         figure.sample.camera.target,
         _to_camera(figure.leds, camera),
     )
 
 
-def with_visibility(known: Truth, depth: Array) -> Truth:
-    """Return the Truth with `landmarks_visible` read off the depth layer (H, W) mm (its 3 x 3 farthest surface).
+def _points(figure: Figure, name: str, eyes: dict[str, EyeTruth]) -> Points:
+    """Return a landmark set; pupils appear where the cornea shows them."""
+    world = figure.points[name]
+    seen = seen_pixels(figure, world)
+    for side, index in PUPILS[name].items():
+        seen[index] = eyes[side].pupil.centre
+    return Points(
+        np.round(seen, DECIMALS), np.round(_to_camera(world, figure.camera), DECIMALS), np.ones(len(world), bool)
+    )
 
-    Depth knows no lenses, so each landmark is looked up where it would appear without them.
+
+def with_visibility(known: Truth, ids: Array, depth: Array, place: Array, coverage: Array, beard: Array) -> Truth:
+    """Return the Truth with the visibility of landmarks read off what was rendered.
+
+    `ids` (H, W) are the classes of solid surfaces, without strands and lenses, `depth` (H, W) mm theirs, `place`
+    (H, W, 3) mm their canonical places, `coverage` (H, W, 3) and `beard` (H, W), uint8, those of strands. They know no
+    lenses, so each landmark is looked up where it would appear without them.
     """
-    height, width = depth.shape
-    column, row = np.floor(project(known.landmarks_3d_mm, known.camera.K)).astype(int).T
-    inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
-    seen = np.zeros(len(column))
-    for dr in (-1, 0, 1):
-        for dc in (-1, 0, 1):
-            near = depth[np.clip(row + dr, 0, height - 1), np.clip(column + dc, 0, width - 1)]
-            seen = np.maximum(seen, near)
-    visible = inside & (known.landmarks_3d_mm[:, 2] > 0) & (seen > known.landmarks_3d_mm[:, 2] - VISIBLE_MM)
-    return dataclasses.replace(known, landmarks_visible=visible)
+    rest = topology().rest
+    homes = {"face70": rest[ibug68()], "wflw98": rest[wflw98()], "dense478": rest[dense478().vertices]}
+
+    def shown(points_mm: Array, where: Array) -> Array:
+        around, inside = _around(known, points_mm, depth.shape)
+        pixel_mm = np.abs(points_mm[: len(where), 2]) / known.camera.K[0, 0]
+        clear = depth[around] > points_mm[:, 2] - DEPTH_MM
+        own = np.linalg.norm(place[around][:, : len(where)] - where, axis=2) < VISIBLE_MM + VISIBLE_PX * pixel_mm
+        clear[:, : len(where)] &= own
+        return inside & clear.any(axis=0) & (_hair(coverage, beard, around) < HIDING)
+
+    sets = {}
+    for name, points in known.points.items():
+        visible = shown(points.camera_mm, homes[name])
+        for side, index in PUPILS[name].items():
+            visible[index] = _pupil_shown(known, ids, coverage, side)
+        sets[name] = dataclasses.replace(points, visible=visible)
+    return dataclasses.replace(known, landmarks_visible=sets["face70"].visible[:68], points=sets)
+
+
+def _around(known: Truth, points_mm: Array, shape: tuple[int, ...]) -> tuple[tuple[Array, Array], Array]:
+    """Return rows and columns (9, N) of the pixels round the points (N, 3) camera mm, their own first, and which points
+    (N,) lie in the picture.
+    """
+    height, width = shape
+    column, row = np.floor(project(points_mm, known.camera.K)).astype(int).T
+    inside = (column >= 0) & (row >= 0) & (column < width) & (row < height) & (points_mm[:, 2] > 0)
+    dr, dc = np.array([(0, 0), *((r, c) for r in (-1, 0, 1) for c in (-1, 0, 1) if r or c)]).T[..., None]
+    return (np.clip(row + dr, 0, height - 1), np.clip(column + dc, 0, width - 1)), inside
+
+
+def _hair(coverage: Array, beard: Array, around: tuple[Array, Array]) -> Array:
+    """Return the share (N,) of the points' own pixels that hair and beard hide.
+
+    Brows and lashes grow where landmarks of brows and lids lie, and hide none.
+    """
+    row, column = around[0][0], around[1][0]
+    return (coverage[row, column, COVERAGE_CHANNELS.index("hair")].astype(float) + beard[row, column]) / 255
+
+
+def _pupil_shown(known: Truth, ids: Array, coverage: Array, side: str) -> bool:
+    """Return whether the pixel of the apparent pupil's centre shows that eye's pupil or iris, and no strands before."""
+    column, row = np.floor(known.eyes[side].pupil_bare.centre).astype(int)
+    height, width = ids.shape
+    if not (0 <= column < width and 0 <= row < height):
+        return False
+    within = ids[row, column] in (side_label(side, "pupil"), side_label(side, "iris"))
+    return bool(within and coverage[row, column].sum() / 255 < HIDING)
+
+
+def with_occlusion(known: Truth, seg: Array, amodal: Array) -> Truth:
+    """Return the Truth with the shares of the face that other things hide: `seg` (H, W) against `amodal` (H, W)."""
+    face = np.isin(amodal, FACE)
+    count = np.bincount(seg[face], minlength=256) / max(1, np.count_nonzero(face))
+    return dataclasses.replace(
+        known, occluded={label.name.lower(): round(float(count[label]), 6) for label in COVERING if count[label]}
+    )
 
 
 def with_glints(known: Truth, glint: Array) -> Truth:

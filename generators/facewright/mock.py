@@ -14,7 +14,7 @@ import numpy as np
 
 from facewright.geometry.polygon import inside_polygon, pixel_centres
 from facewright.labels import truth_of, with_glints
-from facewright.recipe import OUTPUTS
+from facewright.recipe import DEFAULT_OUTPUTS
 from facewright.render import Frame
 from facewright.sample import Sample
 from facewright.schema import PALETTE, Label, side_label
@@ -37,11 +37,13 @@ class MockRenderer:
     def __exit__(self, *exc: object) -> None:
         pass
 
-    def __call__(self, sample: Sample, outputs: tuple[str, ...] = OUTPUTS) -> Frame:
+    def __call__(self, sample: Sample, outputs: tuple[str, ...] = DEFAULT_OUTPUTS) -> Frame:
         """Return the painted frame of `sample` with rgb and the layers named in `outputs`."""
         start = time.perf_counter()
         truth = truth_of(sample)
-        truth = dataclasses.replace(truth, landmarks_visible=np.zeros(len(truth.landmarks_2d), bool))  # no relief
+        points = {n: dataclasses.replace(p, visible=np.zeros_like(p.visible)) for n, p in truth.points.items()}
+        hidden = np.zeros(len(truth.landmarks_2d), bool)  # no relief
+        truth = dataclasses.replace(truth, landmarks_visible=hidden, points=points)
         layers = paint(truth)
         truth = with_glints(truth, layers["glint"])
         kept = {name: layers[name] for name in layers if name == "rgb" or name in outputs}
@@ -78,8 +80,11 @@ def paint(truth: Truth) -> dict[str, np.ndarray]:
         "linear": linear,
         "seg": seg,
         "seg_anatomical": anatomical,
+        "seg_amodal": seg.copy(),
         "coverage": np.zeros((*shape, 3), np.uint8),
         "matte": np.zeros((*shape, 3), np.uint8),
+        "canonical": np.zeros((*shape, 3), np.float32),
+        "albedo": _colours()[seg],
         "depth": depth,
         "normal": normal,
         "glint": glint,

@@ -33,8 +33,10 @@ from facewright.errors import AssetError, MissingPackage, RecipeError
 from facewright.sample import DRAWN, parameters
 from facewright.world.parameters import STUDIO_HDRIS
 
-OUTPUTS = ("linear", "seg", "seg_anatomical", "coverage", "matte", "depth", "normal", "glint")
-"""Optional layers of a record; rgb and the JSON truth are always written."""
+DEFAULT_OUTPUTS = ("linear", "seg", "seg_anatomical", "seg_amodal", "coverage", "matte", "depth", "normal", "glint")
+"""Layers of a record where a recipe does not name them; rgb and the JSON truth are always written."""
+OUTPUTS = (*DEFAULT_OUTPUTS, "canonical", "albedo")
+"""All optional layers of a record."""
 SCENES = ("eye", "face")
 HDRI_SUFFIXES = (".hdr", ".exr")
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
@@ -52,7 +54,7 @@ class Recipe:
     name: str
     scene: str = "face"
     frames_per_subject: int = 1
-    outputs: tuple[str, ...] = OUTPUTS
+    outputs: tuple[str, ...] = DEFAULT_OUTPUTS
     hdri_folder: Path | None = None
     backdrop_folder: Path | None = None
     dists: Mapping[str, dist.Dist] = field(default_factory=dict)
@@ -168,7 +170,7 @@ def _validate(data: dict[str, Any], folder: Path) -> Recipe:
     frames = data.get("frames_per_subject", 1)
     if not isinstance(frames, int) or isinstance(frames, bool) or not 1 <= frames <= 10**6:
         raise RecipeError(f"frames_per_subject: expected a whole number in [1, 1000000], got {frames!r}")
-    outputs = data.get("outputs", list(OUTPUTS))
+    outputs = data.get("outputs", list(DEFAULT_OUTPUTS))
     if not isinstance(outputs, list):
         raise RecipeError(f"outputs: expected a list out of {', '.join(OUTPUTS)}, got {outputs!r}")
     for number, name in enumerate(outputs):

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from facewright.recipe import OUTPUTS
+from facewright.attributes import Value, attributes
+from facewright.recipe import DEFAULT_OUTPUTS
 from facewright.sample import Sample
 from facewright.truth import Truth
 
@@ -31,10 +32,13 @@ LAYERS: dict[str, Layer] = {
     "refined": Layer(3, "uint8", "refined.png", "the refined picture, sRGB"),
     "seg": Layer(0, "uint8", "seg.png", "visible class ids (schema.Label)"),
     "seg_anatomical": Layer(0, "uint8", "seg_anatomical.png", "ids of the eyes as if nothing covered them"),
+    "seg_amodal": Layer(0, "uint8", "seg_amodal.png", "ids of body and eyes as if nothing worn or grown covered them"),
     "coverage": Layer(3, "uint8", "coverage.png", "share of the pixel hidden by lashes, brows, hair; 255 = all"),
     "matte": Layer(3, "uint8", "matte.png", "share of the pixel hidden by beard, glasses, headwear; 255 = all"),
     "depth": Layer(0, "float32", "depth.exr", "camera z in mm of the first surface (strands apart); 0 = background"),
     "normal": Layer(3, "float32", "normal.exr", "unit normal of that surface in camera axes; 0 = background; half"),
+    "canonical": Layer(3, "float32", "canonical.exr", "where that surface lies on the template head, mm; 0 = none"),
+    "albedo": Layer(3, "float32", "albedo.exr", "linear Rec.709 share of light that surfaces send back; half"),
     "glint": Layer(0, "uint8", "glint.png", "corneal reflections of the LEDs (strands apart): 0 none, k + 1 = LED k"),
 }
 """Every layer a Frame may hold, by name. Shapes are (H, W) or (H, W, channels)."""
@@ -68,6 +72,11 @@ class Frame:
     seconds: dict[str, float] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def attributes(self) -> dict[str, Value]:
+        """Return the frame's attributes as one flat row: see attributes.py."""
+        return attributes(self.sample, self.truth)
+
     def __getattr__(self, name: str) -> np.ndarray:
         layers = self.__dict__.get("layers", {})
         if name in layers:
@@ -88,6 +97,6 @@ class Renderer(Protocol):
         """Release them."""
         ...
 
-    def __call__(self, sample: Sample, outputs: tuple[str, ...] = OUTPUTS) -> Frame:
+    def __call__(self, sample: Sample, outputs: tuple[str, ...] = DEFAULT_OUTPUTS) -> Frame:
         """Return the frame of `sample` with rgb and the layers named in `outputs`; raises RenderError."""
         ...

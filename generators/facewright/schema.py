@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-VERSION = "1.0"
+VERSION = "1.1"
 """Version of the label contract: the first number changes when an id or an axis changes its meaning."""
 
 
@@ -177,6 +177,8 @@ def side_label(side: str, part: str) -> Label:
     return Label[f"{side}_{part}".upper()]
 
 
+_EYES = ("sclera", "iris", "pupil", "caruncle")
+
 IBUG68: dict[str, range] = {
     "jaw": range(0, 17),
     "right_brow": range(17, 22),
@@ -190,82 +192,170 @@ IBUG68: dict[str, range] = {
 }
 """iBUG-68 groups, 0-based; right is the subject's right."""
 
+WFLW98: dict[str, range] = {
+    "contour": range(0, 33),
+    "right_brow": range(33, 42),
+    "left_brow": range(42, 51),
+    "nose_bridge": range(51, 55),
+    "nose_base": range(55, 60),
+    "right_eye": range(60, 68),
+    "left_eye": range(68, 76),
+    "outer_lip": range(76, 88),
+    "inner_lip": range(88, 96),
+    "pupils": range(96, 98),
+}
+"""WFLW-98 groups, 0-based, pupils right and left."""
+
+LANDMARK_SETS: dict[str, str] = {
+    "face70": "iBUG-68, then the right and the left pupil's centre, as in FaceSynthetics",
+    "wflw98": "WFLW-98: contour 0-32, brows, nose, eyes, lips, pupils",
+    "dense478": "vertices spread over face, lids and lips, and five points on each iris; triangles and groups",
+}
+"""Landmark sets beside iBUG-68, in `truth.points`."""
+
+PUPILS: dict[str, dict[str, int]] = {
+    "face70": {"right": 68, "left": 69},
+    "wflw98": {"right": 96, "left": 97},
+    "dense478": {"right": 468, "left": 473},
+}
+"""Which points of a set are pupils: they lie behind the cornea and appear where it shows them."""
+
+COVERING = (
+    Label.BEARD,
+    Label.CLOTH,
+    Label.EARRING,
+    Label.FACE_MASK,
+    Label.GLASSES_FRAME,
+    Label.GLASSES_LENS,
+    Label.HAIR,
+    Label.HAND,
+    Label.HAT,
+    Label.HEADPHONES,
+    Label.NECKLACE,
+)
+"""What may cover a person's own surface: left away in seg_amodal, counted in `truth.occluded`."""
+
+FACE = (
+    Label.SKIN,
+    Label.NOSE,
+    Label.NOSTRIL,
+    Label.UPPER_LIP,
+    Label.LOWER_LIP,
+    Label.MOUTH,
+    Label.TEETH,
+    Label.GUMS,
+    Label.TONGUE,
+    *(side_label(side, part) for side in SIDES for part in (*_EYES, "lid_margin")),
+)
+"""What `truth.occluded` counts as the face; scalp is skin too."""
+
 LIMBUS_POINTS = 32
 """Points on the limbus ring, as in UnityEyes' iris_2d; point 0 lies at the eye's +x, counter-clockwise about +z."""
 
-_EYES = ("sclera", "iris", "pupil", "caruncle")
+
+def _words(text: str) -> list[str]:
+    return text.split()
 
 
-def _eye_map(right: int, left: int, margin_is_skin: int | None = None) -> dict[Label, int]:
-    table = {}
-    for side, value in (("right", right), ("left", left)):
-        table |= {side_label(side, part): value for part in _EYES}
-        margin = value if margin_is_skin is None else margin_is_skin
-        table |= {side_label(side, "lid_margin"): margin, side_label(side, "lashes"): margin}
-    return table
+CELEBAMASK_HQ = _words(
+    "background skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth u_lip l_lip "
+    "hair hat ear_r neck_l neck cloth"
+)
+"""Class names in the official order of CelebAMask-HQ (its face_parsing README and g_mask.py); also its file names."""
 
+BISENET = _words(
+    "background skin l_brow r_brow l_eye r_eye eye_g l_ear r_ear ear_r nose mouth u_lip l_lip "
+    "neck neck_l cloth hair hat"
+)
+"""The same classes in the order that BiSeNet face parsers are trained with (zllrunning/face-parsing.PyTorch)."""
+
+FACESYNTHETICS = _words(
+    "background skin nose right_eye left_eye right_brow left_brow right_ear left_ear mouth_interior top_lip bottom_lip "
+    "neck hair beard clothing glasses headwear facewear"
+)
+"""Class names of FaceSynthetics (its README), ids 0-18."""
+
+LAPA = _words("background skin left_eyebrow right_eyebrow left_eye right_eye nose upper_lip inner_mouth lower_lip hair")
+"""Class names of LaPa, ids 0-10."""
+
+
+def _by_name(order: list[str], names: dict[Label, str]) -> dict[Label, int]:
+    return {label: Label.IGNORE if label is Label.IGNORE else order.index(names[label]) for label in Label}
+
+
+def _sided(right: str, left: str, *parts: str) -> dict[Label, str]:
+    pairs = (("right", right), ("left", left))
+    return {side_label(side, part): name for side, name in pairs for part in parts}
+
+
+_MARGIN = _sided("skin", "skin", "lid_margin", "lashes")
+
+_CELEBAMASK_NAMES: dict[Label, str] = {
+    Label.BACKGROUND: "background",
+    Label.SKIN: "skin",
+    Label.BEARD: "skin",
+    Label.FACE_MASK: "skin",
+    Label.NOSE: "nose",
+    Label.NOSTRIL: "nose",
+    Label.GLASSES_FRAME: "eye_g",
+    Label.GLASSES_LENS: "eye_g",
+    **_sided("r_eye", "l_eye", *_EYES),
+    **_MARGIN,
+    **_sided("r_brow", "l_brow", "brow"),
+    **_sided("r_ear", "l_ear", "ear"),
+    **dict.fromkeys((Label.MOUTH, Label.TEETH, Label.GUMS, Label.TONGUE), "mouth"),
+    Label.UPPER_LIP: "u_lip",
+    Label.LOWER_LIP: "l_lip",
+    Label.HAIR: "hair",
+    Label.HAT: "hat",
+    Label.HEADPHONES: "hat",
+    Label.EARRING: "ear_r",
+    Label.NECKLACE: "neck_l",
+    Label.NECK: "neck",
+    Label.CLOTH: "cloth",
+    Label.HAND: "background",
+}
+
+_FACESYNTHETICS_NAMES: dict[Label, str] = {
+    Label.BACKGROUND: "background",
+    Label.SKIN: "skin",
+    Label.NOSE: "nose",
+    Label.NOSTRIL: "nose",
+    **_sided("right_eye", "left_eye", *_EYES),
+    **_MARGIN,
+    **_sided("right_brow", "left_brow", "brow"),
+    **_sided("right_ear", "left_ear", "ear"),
+    **dict.fromkeys((Label.MOUTH, Label.TEETH, Label.GUMS, Label.TONGUE), "mouth_interior"),
+    Label.UPPER_LIP: "top_lip",
+    Label.LOWER_LIP: "bottom_lip",
+    Label.NECK: "neck",
+    Label.HAIR: "hair",
+    Label.BEARD: "beard",
+    **dict.fromkeys((Label.CLOTH, Label.NECKLACE), "clothing"),
+    **dict.fromkeys((Label.GLASSES_FRAME, Label.GLASSES_LENS), "glasses"),
+    **dict.fromkeys((Label.HAT, Label.HEADPHONES, Label.EARRING), "headwear"),
+    Label.FACE_MASK: "facewear",
+    Label.HAND: "skin",
+}
+
+_LAPA_NAMES: dict[Label, str] = {
+    **dict.fromkeys(Label, "background"),
+    **dict.fromkeys((Label.SKIN, Label.BEARD, Label.FACE_MASK), "skin"),
+    **_sided("right_eyebrow", "left_eyebrow", "brow"),
+    **_sided("right_eye", "left_eye", *_EYES),
+    **_MARGIN,
+    **dict.fromkeys((Label.NOSE, Label.NOSTRIL), "nose"),
+    Label.UPPER_LIP: "upper_lip",
+    **dict.fromkeys((Label.MOUTH, Label.TEETH, Label.GUMS, Label.TONGUE), "inner_mouth"),
+    Label.LOWER_LIP: "lower_lip",
+    Label.HAIR: "hair",
+}
 
 MAPPINGS: dict[str, dict[Label, int]] = {
-    "celebamask_hq": {
-        Label.BACKGROUND: 0,
-        Label.SKIN: 1,
-        Label.BEARD: 1,
-        Label.FACE_MASK: 1,
-        Label.NOSE: 2,
-        Label.NOSTRIL: 2,
-        Label.GLASSES_FRAME: 3,
-        Label.GLASSES_LENS: 3,
-        **_eye_map(5, 4, 1),
-        Label.LEFT_BROW: 6,
-        Label.RIGHT_BROW: 7,
-        Label.LEFT_EAR: 8,
-        Label.RIGHT_EAR: 9,
-        Label.MOUTH: 10,
-        Label.TEETH: 10,
-        Label.GUMS: 10,
-        Label.TONGUE: 10,
-        Label.UPPER_LIP: 11,
-        Label.LOWER_LIP: 12,
-        Label.HAIR: 13,
-        Label.HAT: 14,
-        Label.HEADPHONES: 14,
-        Label.EARRING: 15,
-        Label.NECKLACE: 16,
-        Label.NECK: 17,
-        Label.CLOTH: 18,
-        Label.HAND: 0,
-        Label.IGNORE: 255,
-    },
-    "lapa": {
-        Label.BACKGROUND: 0,
-        Label.SKIN: 1,
-        Label.BEARD: 1,
-        Label.FACE_MASK: 1,
-        Label.LEFT_BROW: 2,
-        Label.RIGHT_BROW: 3,
-        **_eye_map(5, 4, 1),
-        Label.NOSE: 6,
-        Label.NOSTRIL: 6,
-        Label.UPPER_LIP: 7,
-        Label.MOUTH: 8,
-        Label.TEETH: 8,
-        Label.GUMS: 8,
-        Label.TONGUE: 8,
-        Label.LOWER_LIP: 9,
-        Label.HAIR: 10,
-        Label.IGNORE: 255,
-        Label.NECK: 0,
-        Label.LEFT_EAR: 0,
-        Label.RIGHT_EAR: 0,
-        Label.CLOTH: 0,
-        Label.GLASSES_FRAME: 0,
-        Label.GLASSES_LENS: 0,
-        Label.HAT: 0,
-        Label.EARRING: 0,
-        Label.NECKLACE: 0,
-        Label.HEADPHONES: 0,
-        Label.HAND: 0,
-    },
+    "celebamask_hq": _by_name(CELEBAMASK_HQ, _CELEBAMASK_NAMES),
+    "celebamask_hq_bisenet": _by_name(BISENET, _CELEBAMASK_NAMES),
+    "facesynthetics": _by_name(FACESYNTHETICS, _FACESYNTHETICS_NAMES),
+    "lapa": _by_name(LAPA, _LAPA_NAMES),
     "openeds": {
         **dict.fromkeys(Label, 0),
         **{
@@ -276,4 +366,9 @@ MAPPINGS: dict[str, dict[Label, int]] = {
         Label.IGNORE: 255,
     },
 }
-"""From our ids to public conventions: `celebamask_hq` (official order), `lapa`, `openeds` (visible ids)."""
+"""From our ids to public conventions; 255 is ignored.
+
+`celebamask_hq` is the official order, `celebamask_hq_bisenet` the one of BiSeNet parsers: equal numbers mean other
+classes. What a convention has no class for goes where its annotators leave it: a hand is background in CelebAMask-HQ
+and LaPa and skin in FaceSynthetics, lashes and lid margins are skin, masks are skin but in FaceSynthetics.
+"""

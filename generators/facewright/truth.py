@@ -124,12 +124,27 @@ class EyeTruth:
 
 
 @dataclass(frozen=True)
+class Points:
+    """A landmark set: `seen_2d` (N, 2) px as seen, `camera_mm` (N, 3), `visible` (N,) bool, filled after rendering.
+
+    Numbers are rounded to 1e-4, which keeps records short.
+    """
+
+    seen_2d: Array
+    camera_mm: Array
+    visible: Array
+
+
+@dataclass(frozen=True)
 class Truth:
     """All analytic labels of a frame.
 
     `landmarks_2d` (68, 2) px, seen through glasses where they are worn, and `landmarks_3d_mm` (68, 3) camera mm are
-    iBUG-68; `landmarks_visible` (68,) bool is
-    filled after rendering from the depth layer. `gaze_target_mm` (3,) is the fixated point. Boxes are [x0, y0, x1,
+    iBUG-68; `landmarks_visible` (68,) bool is filled after rendering. `points` holds the other landmark sets by name
+    (schema.LANDMARK_SETS). `jaw_contour_2d` (33, 2) px and `jaw_contour_3d_mm` (33, 3) are the jaw's visible contour,
+    from the subject's right to the left. `occluded` is the share of the face (schema.FACE, in the picture, as if
+    nothing covered it) that each of schema.COVERING hides, by lower-case name, filled after rendering, where it is
+    more than none. `gaze_target_mm` (3,) is the fixated point. Boxes are [x0, y0, x1,
     y1] px and may leave the image. `eyes` holds both sides, also where one lies outside the image; `target` says what
     the camera aims at: "right_eye", "left_eye" or "face". `leds_mm` (N, 3) are the infrared LEDs in camera mm.
     """
@@ -142,11 +157,20 @@ class Truth:
     landmarks_3d_mm: Array
     landmarks_visible: Array
     face_box: Array
+    points: dict[str, Points]
+    jaw_contour_2d: Array
+    jaw_contour_3d_mm: Array
+    occluded: dict[str, float] = dataclasses.field(default_factory=dict)
     target: str = "face"
     leds_mm: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 3)))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "leds_mm", np.asarray(self.leds_mm, float).reshape(-1, 3))
+
+    @property
+    def landmarks_contour_2d(self) -> Array:
+        """Return iBUG-68 (68, 2) px with the jaw on the face's visible contour, as annotators see it."""
+        return np.concatenate([self.jaw_contour_2d[::2], self.landmarks_2d[17:]])
 
     @property
     def gaze(self) -> Array:
@@ -162,7 +186,7 @@ class Truth:
     def to_data(self) -> dict[str, Any]:
         """Return JSON-able data, missing glints as None.
 
-        Gaze angles in degrees are added for readers; they are not read back.
+        Gaze angles in degrees and `landmarks_contour_2d` are added for readers; they are not read back.
         """
         data = _plain(self)
         for side, eye in self.eyes.items():
@@ -172,6 +196,7 @@ class Truth:
             for name in ("glints_2d", "glints_3d_mm"):
                 data["eyes"][side][name] = _nullable(getattr(eye, name))
         data["gaze"] = self.gaze.tolist()
+        data["landmarks_contour_2d"] = self.landmarks_contour_2d.tolist()
         return data
 
     @staticmethod
@@ -220,7 +245,10 @@ def _read(cls: Any, data: Any) -> Any:
             value = np.asarray(value)
             value = value.astype(float) if value.dtype == object else value  # None is NaN
         elif typing.get_origin(kind) is dict:
-            value = {key: _read(typing.get_args(kind)[1], item) for key, item in value.items()}
+            inner = typing.get_args(kind)[1]
+            value = {
+                key: _read(inner, item) if dataclasses.is_dataclass(inner) else item for key, item in value.items()
+            }
         elif dataclasses.is_dataclass(kind):
             value = _read(kind, value)
         built[field.name] = value

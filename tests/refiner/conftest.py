@@ -66,7 +66,13 @@ def _truth(drawn, pupil, width, height):
         glints_visible=np.zeros(0, bool),
     )
     return _filled(
-        Truth, eyes={"right": eye}, landmarks_2d=np.full((68, 2), -100.0), landmarks_visible=np.zeros(68, bool)
+        Truth,
+        eyes={"right": eye},
+        landmarks_2d=np.full((68, 2), -100.0),
+        landmarks_visible=np.zeros(68, bool),
+        jaw_contour_2d=np.zeros((33, 2)),
+        points={},
+        occluded={},
     )
 
 

@@ -16,7 +16,7 @@ from facewright.dataset.layout import dump  # noqa: E402
 from facewright.scene import CyclesRenderer  # noqa: E402
 
 SIZES = {"eye_rgb": (96, 72), "eye_nir": (60, 96), "face": (96, 96)}
-LAYERS = ("seg", "seg_anatomical", "depth", "normal", "glint")
+LAYERS = ("seg", "seg_anatomical", "seg_amodal", "depth", "normal", "canonical", "glint")
 SEED, COUNT = 11, 2
 
 

@@ -96,7 +96,14 @@ def test_samples_are_the_same_bytes(reference, other, frame):
 @pytest.mark.parametrize("frame", FRAMES)
 def test_truth_is_the_same(reference, other, frame):
     name = f"{frame}.truth.json"
-    ours, theirs = (dict(leaves(json.loads((folder / name).read_text()))) for folder in (reference, other))
+    ours, theirs = (json.loads((folder / name).read_text()) for folder in (reference, other))
+    hidden = [truth.pop("occluded") for truth in (ours, theirs)]  # counted in rendered pixels, as visibility is
+    for label in set().union(*hidden):
+        assert hidden[0].get(label, 0) == pytest.approx(hidden[1].get(label, 0), abs=0.005)
+    for points in ours["points"]:
+        seen = [truth["points"][points].pop("visible") for truth in (ours, theirs)]
+        assert np.mean(np.array(seen[0]) != seen[1]) <= 0.02
+    ours, theirs = dict(leaves(ours)), dict(leaves(theirs))
     assert ours.keys() == theirs.keys()
     for path, value in ours.items():
         assert theirs[path] == (pytest.approx(value, rel=1e-9, abs=1e-9) if isinstance(value, float) else value), path
@@ -105,11 +112,12 @@ def test_truth_is_the_same(reference, other, frame):
 @pytest.mark.parametrize("frame", FRAMES)
 def test_layers_are_the_same(reference, other, frame):
     ours, theirs = (np.load(folder / f"{frame}.npz") for folder in (reference, other))
-    for name in ("seg", "seg_anatomical"):
+    for name in ("seg", "seg_anatomical", "seg_amodal"):
         assert len(np.unique(ours[name])) > 3
         assert np.mean(ours[name] != theirs[name]) <= 0.001, name
     assert np.mean(ours["glint"] != theirs["glint"]) <= 0.001
     assert np.median(np.abs(ours["depth"] - theirs["depth"])) < 0.01
+    assert np.median(np.abs(ours["canonical"] - theirs["canonical"])) < 0.01
     assert np.median(np.abs(ours["normal"] - theirs["normal"])) < 1e-3
 
 

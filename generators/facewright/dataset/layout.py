@@ -34,9 +34,9 @@ from facewright.render import LAYERS
 CARD, RECIPE, LOCK = "dataset.json", "recipe.json", ".lock"
 FRAMES, SHARDS, QUARANTINE, CLAIMS, LOGS = "frames", "shards", "quarantine", "claims", "logs"
 
-EXR_CHANNELS = {"linear": "RGB", "normal": "RGB", "depth": "Z"}
-"""Channel names of the EXR layers; normals are stored as RGB = xyz so that every reader finds them."""
-HALF_LAYERS = ("linear", "normal")
+EXR_CHANNELS = {"linear": "RGB", "normal": "RGB", "depth": "Z", "canonical": "RGB", "albedo": "RGB"}
+"""Channel names of the EXR layers; normals and canonical places are stored as RGB = xyz: every reader finds them."""
+HALF_LAYERS = ("linear", "normal", "albedo")
 _HALF_MAX = float(np.finfo(np.float16).max)
 _PNG_LEVEL = 4
 _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None))

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
+from facewright import schema
 from facewright.dataset import layout
 from facewright.dataset.card import Card
 from facewright.errors import DatasetError
@@ -79,6 +80,11 @@ class Dataset(Sequence[Frame]):
     def __init__(self, folder: str | Path, layers: Sequence[str] | None = None) -> None:
         self.folder = Path(folder)
         self.card = Card.load(self.folder)
+        if self.card.schema != schema.VERSION:
+            raise DatasetError(
+                f"{self.folder}: its labels are version {self.card.schema} of the contract, this Facewright reads "
+                f"{schema.VERSION}; read it with the version that wrote it, or generate it anew"
+            )
         self.layers = _known(layers)
         loose, packed = loose_places(self.folder), shard_places(self.folder)
         self._places = {index: packed.get(index, {}) | loose.get(index, {}) for index in sorted({*loose, *packed})}

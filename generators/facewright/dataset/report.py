@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import facewright.dataset
+from facewright.attributes import drawn
 from facewright.dataset import layout, overlay
 from facewright.dataset.reader import Dataset
 from facewright.errors import DatasetError, MissingPackage
-from facewright.schema import DESCRIPTION, PALETTE, Label
+from facewright.schema import CELEBAMASK_HQ, DESCRIPTION, MAPPINGS, PALETTE, Label
 from facewright.truth import pitch_yaw
 
 MAX_PICTURES = 48
@@ -28,6 +29,10 @@ MAX_RECORDS = 4000
 """Records that the distributions are taken from, evenly spaced."""
 PICTURE_PX = 512
 """Longer edge of a picture on the page."""
+MAX_SEGS = 1000
+"""Class maps that the presence of classes is counted in, evenly spaced."""
+LEAST_PIXELS = 8
+"""A class with fewer pixels does not occur."""
 BINS = 18
 
 
@@ -64,13 +69,18 @@ def report(folder: Path, output: Path) -> None:
     tiles, shares, brightness = _tiles(dataset, {record["index"] for record in records}, damaged)
     page = resources.files("facewright.dataset") / "templates" / "report.html"
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    presence, looked = _presence(dataset, [record["index"] for record in records if "seg" in record["layers"]])
     html = environment.from_string(page.read_text(encoding="utf-8")).render(
         card=dataset.card,
         tiles=tiles,
         legend=_legend(shares),
         facts=_facts(dataset, records),
         stages=_stages(records),
+        presence=presence,
+        looked=looked,
+        rule=f", on {LEAST_PIXELS} pixels or more",
         charts=_charts(records, brightness),
+        attributes=_attribute_charts(records),
         checks=_checks(records),
         failures=_failures(folder) + damaged,
         makers=_makers(dataset),
@@ -166,6 +176,23 @@ def _legend(shares: np.ndarray) -> list[dict[str, Any]]:
         for label in Label
         if shares[label] > 0
     ]
+
+
+def _presence(dataset: Dataset, indices: list[int]) -> tuple[list[dict[str, Any]], int]:
+    """Return in how many frames each of CelebAMask-HQ's classes occurs, and how many frames were looked at."""
+    table = np.zeros(256, np.uint8)
+    for label, value in MAPPINGS["celebamask_hq"].items():
+        table[label] = value
+    found, looked = np.zeros(256, int), 0
+    for index in _spread(indices, MAX_SEGS):
+        try:
+            seg = dataset.with_layers(["seg"]).frame(index).seg
+        except DatasetError:
+            continue  # listed among the failures where its picture is shown
+        found += np.bincount(table[seg].ravel(), minlength=256) >= LEAST_PIXELS
+        looked += 1
+    rows = enumerate(CELEBAMASK_HQ) if looked else ()
+    return [{"name": n, "frames": int(found[k]), "share": 100 * found[k] / looked} for k, n in rows], looked
 
 
 def _facts(dataset: Dataset, records: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -279,6 +306,22 @@ def _charts(records: list[dict[str, Any]], brightness: list[float]) -> list[Char
         histogram("pupil", leaf("subject.eye.pupil_mm"), " mm", (1.5, 9)),
         histogram("lid closure", leaf("expression.blink"), "", (0, 1), ("open", "shut")),
     ]
+
+
+def _attribute_charts(records: list[dict[str, Any]]) -> list[Chart]:
+    """Return a chart of every scalar parameter that has more than one value, and of what hides the face."""
+    rows = [
+        drawn(record["sample"]) | {f"occluded by {k}": v for k, v in record["truth"]["occluded"].items()}
+        for record in records
+    ]
+    charts = []
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name, 0.0) for row in rows]
+        if len(set(values)) == 1:
+            continue
+        words = any(isinstance(value, str | bool) for value in values)
+        charts.append(bars(name, Counter(map(str, values))) if words else histogram(name, values, ""))
+    return charts
 
 
 _W, _H = 260, 120

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from facewright.dist import nearest
 from facewright.errors import UserError
-from facewright.exports import eth_xgaze, mpiigaze, nvgaze, openeds, teyed, unityeyes
+from facewright.exports import (
+    attributes_table,
+    celebamask_hq,
+    coco,
+    eth_xgaze,
+    facesynthetics,
+    huggingface,
+    lapa,
+    mpiigaze,
+    nvgaze,
+    openeds,
+    teyed,
+    unityeyes,
+    w300_lp,
+)
 from facewright.exports.view import Format
 
 FORMATS: dict[str, Format] = {
@@ -14,6 +28,13 @@ FORMATS: dict[str, Format] = {
     "openeds": openeds.FORMAT,
     "nvgaze": nvgaze.FORMAT,
     "teyed": teyed.FORMAT,
+    "celebamask_hq": celebamask_hq.FORMAT,
+    "lapa": lapa.FORMAT,
+    "facesynthetics": facesynthetics.FORMAT,
+    "coco": coco.FORMAT,
+    "300w_lp": w300_lp.FORMAT,
+    "huggingface": huggingface.FORMAT,
+    "attributes": attributes_table.FORMAT,
 }
 """Every format that `facewright export` writes, by name."""
 

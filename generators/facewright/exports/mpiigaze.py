@@ -7,10 +7,9 @@ is what that loader makes of them. Left and right are the subject's own.
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from facewright.exports.normalisation import (
     normalise,
     warp,
 )
-from facewright.exports.view import Format, Take, View, grey, package
+from facewright.exports.view import Format, Take, View, grey, matlab, package
 from facewright.schema import SIDES
 from facewright.truth import Truth, pitch_yaw
 
@@ -135,15 +134,8 @@ class _Days:
         names = np.array(list(self._frames), dtype=object)[:, None]
         folder = self._normalized / _person(self._subject)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"day{self._day:02d}.mat").write_bytes(_mat({"data": data, "filenames": names}))
+        (folder / f"day{self._day:02d}.mat").write_bytes(matlab({"data": data, "filenames": names}, "mpiigaze"))
         self._frames = {}
-
-
-def _mat(content: dict[str, Any]) -> bytes:
-    """Return a MATLAB 5 file; its header text, which scipy fills with the clock, says who made it."""
-    file = io.BytesIO()
-    package("scipy.io", "mpiigaze").savemat(file, content)
-    return b"MATLAB 5.0 MAT-file, Facewright".ljust(116) + file.getvalue()[116:]
 
 
 def _person(subject: int) -> str:

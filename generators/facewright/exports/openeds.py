@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from facewright.dataset.layout import encode_png
 from facewright.dataset.reader import Dataset
-from facewright.exports.view import Format, Take, View, eye_ids, grey
+from facewright.exports.view import Format, Take, View, eye_ids, grey, split_of
 
 SPLITS = {"train": 0.70, "validation": 0.19, "test": 0.11}
 """Share of the persons in each split, as in OpenEDS 2019."""
@@ -29,7 +28,7 @@ def writer(folder: Path, dataset: Dataset) -> Iterator[Take]:
     def take(view: View) -> None:
         nonlocal number
         view.require_seen(view.eye.limbus.centre[None])
-        place = folder / split_of(dataset.card.seed, view.subject)
+        place = folder / split_of(dataset.card.seed, view.subject, SPLITS)
         labels = io.BytesIO()
         np.save(labels, eye_ids(view.frame.seg, view.side))
         (place / "images" / f"{number:06d}.png").write_bytes(encode_png(grey(view.picture)))
@@ -40,10 +39,3 @@ def writer(folder: Path, dataset: Dataset) -> Iterator[Take]:
 
 
 FORMAT = Format("grey pictures and ids 0-3, split by person", ("seg",), True, writer)
-
-
-def split_of(seed: int, subject: int) -> str:
-    """Return the split of a person: a pure function, so that a dataset that grows keeps its splits."""
-    digest = hashlib.sha256(f"{seed}:{subject}".encode()).digest()
-    reached = np.cumsum(list(SPLITS.values()))[:-1]
-    return list(SPLITS)[int(np.searchsorted(reached, int.from_bytes(digest[:8], "big") / 2**64, "right"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import io
 import math
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from facewright.dataset.reader import Dataset
-from facewright.errors import MissingPackage
+from facewright.errors import DatasetError, MissingPackage
 from facewright.render import Frame
 from facewright.schema import MAPPINGS, SIDES, Label, side_label
 from facewright.truth import CameraTruth, Ellipse, EyeTruth, Truth
@@ -114,6 +115,29 @@ def package(name: str, format_name: str) -> Any:
         ) from None
 
 
+def require_faces(dataset: Dataset, format_name: str) -> None:
+    """Raise DatasetError for a dataset of eyes."""
+    if dataset.card.recipe.get("scene") == "eye":
+        raise DatasetError(
+            f"{dataset.folder}: its scene is one eye and {format_name} needs whole faces; generate with the recipe face"
+        )
+
+
+def public_ids(seg: Array, convention: str) -> Array:
+    """Return class ids (H, W) uint8 in a convention of schema.MAPPINGS."""
+    table = np.full(256, int(Label.IGNORE), np.uint8)
+    for label, value in MAPPINGS[convention].items():
+        table[label] = value
+    return table[seg]
+
+
+def split_of(seed: int, subject: int, shares: dict[str, float]) -> str:
+    """Return the split of a person: a pure function, so that a dataset that grows keeps its splits."""
+    digest = hashlib.sha256(f"{seed}:{subject}".encode()).digest()
+    reached = np.cumsum(list(shares.values()))[:-1]
+    return list(shares)[int(np.searchsorted(reached, int.from_bytes(digest[:8], "big") / 2**64, "right"))]
+
+
 def grey(picture: Array) -> Array:
     """Return the luma (H, W) uint8 of an sRGB picture (H, W, 3), with OpenCV's weights (BT.601)."""
     return np.round(picture @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
@@ -124,6 +148,13 @@ def jpeg(picture: Array, format_name: str) -> bytes:
     image, file = package("PIL.Image", format_name), io.BytesIO()
     image.fromarray(picture).save(file, "JPEG", quality=95, subsampling=0)
     return file.getvalue()
+
+
+def matlab(content: dict[str, Any], format_name: str) -> bytes:
+    """Return a MATLAB 5 file; its header text, which scipy fills with the clock, says who made it."""
+    file = io.BytesIO()
+    package("scipy.io", format_name).savemat(file, content)
+    return b"MATLAB 5.0 MAT-file, Facewright".ljust(116) + file.getvalue()[116:]
 
 
 def eye_ids(seg: Array, side: str) -> Array:

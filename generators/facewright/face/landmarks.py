@@ -1,15 +1,18 @@
-"""The iBUG-68 landmarks as vertices of the subdivided head (docs/landmarks.md shows each of them on the mesh).
+"""Landmarks as vertices of the subdivided head: iBUG-68, WFLW-98 and a dense set (docs/landmarks.md shows them).
 
 Lid points come from the lid loops, lip points from the lip parts, brow points from the hair's own line, the others from
 positions on the template in mm (x toward the subject's left, y up, z forward, from the eyes' middle), snapped to the
 nearest vertex. The left half is found, the right half is its mirror image. The jaw is the 3-D ("x-ray") jaw: fixed
-points from the tragus down the ramus and along the mandible's edge.
+points from the tragus down the ramus and along the mandible's edge. `contour.py` finds the visible one.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 
 import numpy as np
 
@@ -79,6 +82,60 @@ def ibug68() -> Array:
     )
 
 
+@cache
+def wflw98() -> Array:
+    """Return 96 vertex indices: WFLW-98 without its pupils, 96 and 97.
+
+    The contour is the jaw of iBUG-68 and the vertices nearest to the middles between its points; brows have a lower
+    edge as far below the middle of the hair as the upper one is above; eyes have the middles of both lids too.
+    """
+    head, points = topology(), ibug68()
+    rest, right = head.rest, mirror(head.rest)
+    skin, face = head.vertices_of("skin"), head.vertices_of("skin", "nose")
+    half = [_closest(rest, skin, 0.5 * (rest[points[k]] + rest[points[k + 1]])) for k in range(8)]  # the right side
+    between = [*half, *right[half[::-1]]]
+    contour = np.stack([points[:16], between], axis=1).ravel()
+    lower = np.array([_nearest(rest, face, x, np.interp(x, *BROW_LINE.T) - BROW_RISE_MM) for x in BROW_X[:0:-1]])
+    upper_middle, lower_middle = _eye(rest, (1 / 2,))[[1, 3]]
+    eye = points[42:48]
+    left_eye = [*eye[:2], upper_middle, *eye[2:5], lower_middle, eye[5]]
+    return np.array(
+        [
+            *contour,
+            points[16],
+            *points[17:22],
+            *right[lower],
+            *points[22:27],
+            *lower[::-1],
+            *points[27:36],
+            *right[left_eye][[4, 3, 2, 1, 0, 7, 6, 5]],
+            *left_eye,
+            *points[48:68],
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Dense:
+    """The dense set: `vertices` (468,) of the head, then five points on each iris make 478.
+
+    `triangles` (T, 3) and `mirror` (478,) index all 478; `groups` name ranges of them.
+    """
+
+    vertices: Array
+    triangles: Array
+    mirror: Array
+    groups: dict[str, range]
+
+
+@cache
+def dense478() -> Dense:
+    """Return the table that tools/build_dense_landmarks.py computed from the template."""
+    data = json.loads((resources.files("facewright") / "data" / "dense478.json").read_text(encoding="utf-8"))
+    groups = {name: range(start, stop) for name, (start, stop) in data["groups"].items()}
+    return Dense(np.array(data["vertices"]), np.array(data["triangles"]), np.array(data["mirror"]), groups)
+
+
 def mirror(rest: Array) -> Array:
     """Return for each template vertex (V, 3) its partner on the other side; the template is exactly symmetric."""
     key = np.round(rest, 3) + 0.0
@@ -88,12 +145,12 @@ def mirror(rest: Array) -> Array:
     return partner
 
 
-def _eye(rest: Array) -> Array:
-    """Return 42-47 of the left eye: canthi, and the lid edge at a third and two thirds of the way between them."""
+def _eye(rest: Array, shares: tuple[float, ...] = (1 / 3, 2 / 3)) -> Array:
+    """Return the left eye round from the medial canthus: canthi, and lid edges at `shares` of the way between them."""
     inner, corner = (head_basis().rings["left"][INNER_EDGE + k] for k in (0, 1))
     medial, lateral = corner[MEDIAL], corner[LATERAL]
     share = (rest[inner, 0] - rest[medial, 0]) / (rest[lateral, 0] - rest[medial, 0])
-    upper, lower = ([lid[np.argmin(np.abs(share[lid] - s))] for s in (1 / 3, 2 / 3)] for lid in (UPPER, LOWER))
+    upper, lower = ([lid[np.argmin(np.abs(share[lid] - s))] for s in shares] for lid in (UPPER, LOWER))
     return np.array([medial, *inner[upper], lateral, *inner[lower[::-1]]])
 
 
@@ -123,6 +180,10 @@ def _nearest(rest: Array, ids: Array, x: float, y: float) -> int:
     front = ids[rest[ids, 2] > -60]
     flat = np.hypot(rest[front, 0] - x, rest[front, 1] - y)
     return int(front[np.argmin(flat - 0.05 * rest[front, 2])])
+
+
+def _closest(rest: Array, ids: Array, place: Array) -> int:
+    return int(ids[np.argmin(np.square(rest[ids] - place).sum(axis=1))])
 
 
 def _lateral(rest: Array, ids: Array, y: float, z: float) -> int:

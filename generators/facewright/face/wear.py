@@ -132,7 +132,7 @@ def crown(hat: Hat, skin: Skin) -> tuple[Field, Array] | None:
         under = field(skin.head[np.union1d(skin.face, skin.trunk)], SCARF_CENTRE_MM * size, "ahead", 6, 215.0)
         azimuth = _round(under)
         wide = np.where(np.cos(azimuth) > 0, 78.0 - 10 * hat.pull, 80.0) * size
-        oval = 66.0 * size * wide / np.hypot(66.0 * size * np.cos(azimuth), wide * np.sin(azimuth))
+        oval = 71.0 * size * wide / np.hypot(71.0 * size * np.cos(azimuth), wide * np.sin(azimuth))
         polar = np.full(len(azimuth), 1.0)
         for _ in range(12):
             polar = 0.5 * polar + 0.5 * np.arcsin(np.clip(oval / under.at(polar, azimuth), 0, 0.97))

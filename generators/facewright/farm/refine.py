@@ -16,7 +16,6 @@ from facewright.errors import CheckError, UserError
 from facewright.farm.worker import judge, refined_by
 from facewright.progress import Emit
 from facewright.refining import open_refiner
-from facewright.render import LAYERS
 
 
 def refine(folder: Path, spec: str, python: str | None, emit: Emit) -> int:
@@ -25,7 +24,7 @@ def refine(folder: Path, spec: str, python: str | None, emit: Emit) -> int:
     Frames that this very refiner (spec, profile, limits) has refined already are kept, so the command may be repeated.
     A failure leaves the frame as it was. Raises UserError.
     """
-    dataset = facewright.dataset.open(folder, [name for name in LAYERS if name != "refined"])
+    dataset = facewright.dataset.open(folder)
     begun = time.monotonic()
     made = failed = 0
     with reopen(folder) as writer, open_refiner(spec, python) as refiner:
@@ -53,12 +52,13 @@ def refine(folder: Path, spec: str, python: str | None, emit: Emit) -> int:
 
 
 def _refine_one(dataset: Dataset, writer: Writer, index: int, refiner: Any, spec: str) -> None:
-    frame = dataset.frame(index)
+    old = dataset.record(index)
+    kept = [name for name in old["layers"] if name not in ("refined", "linear")]
+    frame = dataset.with_layers(["linear", *kept]).frame(index)
     frame.checks = check_frame(frame)
     frame = refiner.refine(frame)
     judge(frame)
     frame.about = frame.about | refined_by(spec, frame)
-    old = dataset.record(index)
     name = layer_file(index, "refined")
     new = {name: encode_layer("refined", frame.layers["refined"])}
     writer.put(index, new, record_of(frame) | {"layers": old["layers"]})

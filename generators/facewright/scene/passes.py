@@ -1,10 +1,12 @@
 """The label scenes: the same objects, one sample, one override material; see DESIGN decision 3 in docs/architecture.md.
 
-labels      meshes without strands: class ids through the cornea, depth, normals
+labels      meshes without strands: class ids through the cornea, depth, normals, canonical places
+amodal      the body and the eyes alone: class ids as if nothing covered them
 worn        the same with the lenses of glasses, where they are worn: class ids through lens and cornea
 anatomical  the eyeballs alone
 coverage    everything, strands as emission: anti-aliased shares of lashes, brows and hair, through lenses
 matte       the same of beard, glasses and headwear, where there are any
+albedo      everything with its own materials in the dark: Cycles' albedo, which a denoiser is guided by
 glint       the cornea a mirror, LEDs as spheres that emit their number, all else black
 shine       the same for the picture: wet surfaces mirror the LEDs' light, strands and skin hide it
 """
@@ -34,16 +36,24 @@ CHANNEL_COLOUR: dict[str, tuple[float, ...]] = dict(zip(COVERAGE_CHANNELS, _CHAN
 MATTE_COLOUR: dict[str, tuple[float, ...]] = dict(zip(MATTE_CHANNELS, _CHANNELS, strict=True))
 """Colour under which strands of a channel are drawn in its layer; all else is BLACK."""
 MATTE_LABELS = [int(label) for labels in MATTES.values() for label in labels]
+CANONICAL = "canonical"
+"""Pass of the places on the template."""
 COVERAGE_SAMPLES = 16
+ALBEDO_SAMPLES = 16
 SHINE_SAMPLES = 16
 FILM_PER_MM, FILM_RELIEF_M = 1.2, 0.00006
 """Ripples of the tear film over sclera, caruncle and lid margins: how many in a millimetre, and how high."""
 
 
 def label_material(bpy: Any, lens_index: float) -> Any:
-    """Return the override that emits a face's `seg` id; surfaces of cornea and lenses refract sharply instead."""
+    """Return the override that emits a face's `seg` id; surfaces of cornea and lenses refract sharply instead.
+
+    The place on the template goes out as a pass of its own, of the first surface.
+    """
     material = bpy.data.materials.new("label")
     g = Graph(use_nodes(material))
+    place = g.node("ShaderNodeOutputAOV", aov_name=CANONICAL)
+    g.feed(place.inputs["Color"], g.attribute("rest").outputs["Vector"])
     ids = socket(g.attribute("seg").outputs, "Fac", "Factor")
     g.output(
         _refracting(
@@ -170,7 +180,10 @@ def led_objects(bpy: Any, leds: Array) -> list[Any]:
 def label_scene(
     bpy: Any, name: str, source: Any, objects: list[Any], material: Any, samples: int, surface_passes: bool
 ) -> Any:
-    """Return a scene that links `objects` and renders `material` on all of them, free of anything that blends ids."""
+    """Return a scene that links `objects` and renders `material` on all of them, free of anything that blends ids.
+
+    With None each keeps its own material.
+    """
     scene = bpy.data.scenes.new(name)
     for thing in objects:
         scene.collection.objects.link(thing)
@@ -178,6 +191,8 @@ def label_scene(
     layer = scene.view_layers[0]
     layer.material_override = material
     layer.use_pass_z = layer.use_pass_normal = surface_passes
+    if surface_passes:
+        layer.aovs.add().name = CANONICAL
     scene.render.engine = "CYCLES"
     cycles = scene.cycles
     cycles.device = source.cycles.device

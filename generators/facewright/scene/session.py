@@ -21,13 +21,14 @@ from facewright.face.complexion import complexion, drives
 from facewright.face.expression import squint
 from facewright.face.skin import complexion_tint, mean_albedo, relief_tile
 from facewright.figure import Figure, build_figure, strands, surfaces
-from facewright.recipe import OUTPUTS
+from facewright.recipe import DEFAULT_OUTPUTS
 from facewright.render import Frame
 from facewright.sample import Sample
 from facewright.scene import compat, passes, upload
 from facewright.scene.materials import MATERIALS
 from facewright.scene.nodes import Graph
 from facewright.scene.world import backdrop_plane, camera_object, illuminant, lamps, led_radiance, world_light
+from facewright.schema import COVERING, MATTE_CHANNELS
 from facewright.truth import Truth
 
 Array = np.ndarray
@@ -88,7 +89,7 @@ class CyclesRenderer:
         if self._folder:
             self._folder.cleanup()
 
-    def __call__(self, sample: Sample, outputs: tuple[str, ...] = OUTPUTS) -> Frame:
+    def __call__(self, sample: Sample, outputs: tuple[str, ...] = DEFAULT_OUTPUTS) -> Frame:
         """Return the frame of `sample`; raises RenderError with Blender's reason."""
         try:
             return self._frame(sample, outputs)
@@ -108,7 +109,7 @@ class CyclesRenderer:
         beauty = self._render(scene, "beauty")
         clock.lap("beauty")
         linear = _rgb(beauty).astype(np.float32)
-        layers = self._label_layers(scene, groups, outputs, truth, sample.subject.wear.glasses.index)
+        layers, truth = self._label_layers(scene, groups, outputs, truth, sample.subject.wear.glasses.index)
         layers["glint"] = np.zeros(layers["depth"].shape, np.uint8)
         if len(figure.leds):
             glints, shine = self._glints(scene, groups, figure)
@@ -122,7 +123,7 @@ class CyclesRenderer:
         layers["rgb"] = encode_srgb(linear)
         if "linear" in outputs:
             layers["linear"] = linear
-        truth = labels.with_glints(labels.with_visibility(truth, layers["depth"]), layers["glint"])
+        truth = labels.with_glints(truth, layers["glint"])
         layers = {name: layer for name, layer in layers.items() if name == "rgb" or name in outputs}
         clock.lap("read")
         return Frame(sample, layers, truth, [], clock.seconds, self.about)
@@ -147,6 +148,7 @@ class CyclesRenderer:
             thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
             thing.pass_index = passes.TEAR if part.material == "tear" else 0
             thing["matted"] = bool(np.isin(part.labels, passes.MATTE_LABELS).any())
+            thing["covers"] = bool(np.isin(part.labels, COVERING).all())
             groups["clear" if part.material == "tear" else "surface"].append(thing)
         for eye in figure.eyes.values():
             matrix = np.eye(4)
@@ -240,48 +242,51 @@ class CyclesRenderer:
 
     def _label_layers(
         self, scene: Any, groups: dict[str, list[Any]], outputs: tuple[str, ...], truth: Truth, lens_index: float
-    ) -> dict[str, Array]:
+    ) -> tuple[dict[str, Array], Truth]:
+        """Return the label layers, and the truth with what they show of visibility, whatever layers are kept."""
         bpy, layers = self.bpy, {}
         ids = passes.label_material(bpy, lens_index)
-        camera = [scene.camera]
         solid = groups["surface"] + groups["eyes"]
-        wanted = set(outputs)
-        # always rendered: the truth reads its landmarks' visibility off the depth, whatever layers are kept
-        lab = passes.label_scene(bpy, "labels", scene, solid + camera, ids, 1, True)
-        found = self._render(lab, "labels")
-        layers["seg"] = passes.class_ids(found, DEFAULT_VIEW_LAYER)
+
+        def render(name: str, things: list[Any], material: Any = ids, samples: int = 1, surface: bool = False) -> Any:
+            made = passes.label_scene(bpy, name, scene, [*things, scene.camera], material, samples, surface)
+            return self._render(made, name)
+
+        found = render("labels", solid, surface=True)
+        bare = layers["seg"] = passes.class_ids(found, DEFAULT_VIEW_LAYER)
         layers["depth"] = _depth(found)
         layers["normal"] = _normal(found, scene.camera)
-        if groups["lenses"] and "seg" in wanted:
-            worn = passes.label_scene(bpy, "worn", scene, solid + groups["lenses"] + camera, ids, 1, False)
-            layers["seg"] = passes.class_ids(self._render(worn, "worn"), DEFAULT_VIEW_LAYER)
-        matted = any(thing.get("channel") in passes.MATTE_COLOUR for thing in groups["strands"]) or any(
-            thing.get("matted") for thing in groups["surface"]
-        )
-        everything = solid + groups["lenses"] + groups["strands"] + camera
-        if wanted & {"seg", "coverage"}:
-            material = passes.coverage_material(bpy, lens_index)
-            layers["coverage"] = self._shares(scene, "coverage", everything, material, passes.CHANNEL_COLOUR)
-        if wanted & {"seg", "matte"}:
-            layers["matte"] = np.zeros((*layers["depth"].shape, 3), np.uint8)
-            if matted:
-                material = passes.matte_material(bpy, lens_index)
-                layers["matte"] = self._shares(scene, "matte", everything, material, passes.MATTE_COLOUR)
-        if "seg" in wanted:
-            layers["seg"] = labels.with_strands(layers["seg"], layers["coverage"], layers["matte"], truth)
-        if "seg_anatomical" in wanted:
-            bare = passes.label_scene(bpy, "anatomical", scene, groups["eyes"] + camera, ids, 1, False)
-            layers["seg_anatomical"] = passes.class_ids(self._render(bare, "anatomical"), DEFAULT_VIEW_LAYER)
-        return layers
+        layers["canonical"] = _rgb(found, passes.CANONICAL).astype(np.float32)
+        layers["canonical"][np.isin(bare, COVERING)] = 0.0  # the template wears nothing
+        if groups["lenses"]:
+            layers["seg"] = passes.class_ids(render("worn", solid + groups["lenses"]), DEFAULT_VIEW_LAYER)
+        everything = solid + groups["lenses"] + groups["strands"]
 
-    def _shares(
-        self, scene: Any, name: str, things: list[Any], material: Any, colours: dict[str, tuple[float, ...]]
-    ) -> Array:
-        """Return the shares (H, W, 3) uint8 of each pixel under `material`, strands in the colour of their channel."""
-        for thing in things:
-            thing.color = colours.get(thing.get("channel", ""), passes.BLACK)
-        drawn = passes.label_scene(self.bpy, name, scene, things, material, passes.COVERAGE_SAMPLES, False)
-        return np.rint(np.clip(_rgb(self._render(drawn, name)), 0, 1) * 255).astype(np.uint8)
+        def shares(name: str, material: Any, colours: dict[str, tuple[float, ...]]) -> Array:
+            for thing in everything:
+                thing.color = colours.get(thing.get("channel", ""), passes.BLACK)
+            found = render(name, everything, material, passes.COVERAGE_SAMPLES)
+            return np.rint(np.clip(_rgb(found), 0, 1) * 255).astype(np.uint8)
+
+        cover = passes.coverage_material(bpy, lens_index)
+        layers["coverage"] = shares("coverage", cover, passes.CHANNEL_COLOUR)
+        layers["matte"] = np.zeros_like(layers["coverage"])
+        if any(thing.get("channel") in passes.MATTE_COLOUR or thing.get("matted") for thing in everything):
+            layers["matte"] = shares("matte", passes.matte_material(bpy, lens_index), passes.MATTE_COLOUR)
+        layers["seg"] = labels.with_strands(layers["seg"], layers["coverage"], layers["matte"], truth)
+        own = [thing for thing in groups["surface"] if not thing["covers"]]
+        layers["seg_amodal"] = passes.class_ids(render("amodal", own + groups["eyes"]), DEFAULT_VIEW_LAYER)
+        if "seg_anatomical" in outputs:
+            layers["seg_anatomical"] = passes.class_ids(render("anatomical", groups["eyes"]), DEFAULT_VIEW_LAYER)
+        if "albedo" in outputs:
+            made = passes.label_scene(
+                bpy, "albedo", scene, [*everything, *groups["clear"], scene.camera], None, passes.ALBEDO_SAMPLES, False
+            )
+            made.view_layers[0].cycles.denoising_store_passes = True
+            layers["albedo"] = _rgb(self._render(made, "albedo"), "Denoising Albedo").astype(np.float32)
+        beard = layers["matte"][..., MATTE_CHANNELS.index("beard")]
+        truth = labels.with_visibility(truth, bare, layers["depth"], layers["canonical"], layers["coverage"], beard)
+        return layers, labels.with_occlusion(truth, layers["seg"], layers["seg_amodal"])
 
     def _glints(self, scene: Any, groups: dict[str, list[Any]], figure: Figure) -> tuple[Array, Array]:
         """Return the glint layer (H, W) uint8 and what glints add to the picture (H, W, 3)."""
@@ -389,9 +394,9 @@ def encode_srgb(linear: Array) -> Array:
     return np.rint(srgb * 255).clip(0, 255).astype(np.uint8)
 
 
-def _rgb(channels: dict[str, Array]) -> Array:
-    """Return the picture (H, W, 3)."""
-    return np.stack([channels[f"{DEFAULT_VIEW_LAYER}.Combined.{c}"] for c in "RGB"], axis=-1)
+def _rgb(channels: dict[str, Array], name: str = "Combined") -> Array:
+    """Return the pass `name` (H, W, 3), by default the picture."""
+    return np.stack([channels[f"{DEFAULT_VIEW_LAYER}.{name}.{c}"] for c in "RGB"], axis=-1)
 
 
 def _depth(channels: dict[str, Array]) -> Array:
