@@ -30,6 +30,7 @@ RECIPE = Recipe.load(
         "image.denoise=false",
         "subject.wear.glasses.kind=clear",
         "subject.hair.style=medium",
+        "subject.wear.hat.kind=none",
         "frames_per_subject=1",
     ],
 )

@@ -117,7 +117,7 @@ def lid_closure(expression: Expression) -> dict[str, float]:
     """Return how far each lid is shut, in [0, 1] by side: the blink, the wink, and the mood that winks."""
     mood = expression.intensity if expression.mood == WINK else 0.0
     wink = expression.wink + (-mood if _mirrored(expression) else mood)
-    return {side: min(1.0, max(0.0, expression.blink + sign * wink)) for side, sign in (("right", -1), ("left", 1))}
+    return {side: min(1.0, expression.blink + max(0.0, sign * wink)) for side, sign in (("right", -1), ("left", 1))}
 
 
 def squint(expression: Expression) -> float:
