@@ -4,6 +4,7 @@ import io
 import json
 import sys
 
+from facewright import progress
 from facewright.progress import watch
 
 EVENTS = [
@@ -15,6 +16,16 @@ EVENTS = [
     {"event": "skip", "index": 9},
     {"event": "done", "made": 1, "failed": 1, "seconds": 2.0},
 ]
+TRAIN = {
+    "event": "train",
+    "phase": "both",
+    "step": 4,
+    "done": 2,
+    "total": 9,
+    "eta_s": 90,
+    "change": 0.1,
+    "refiner": 2.0,
+}
 LINES = [
     "rendering 3 frames in out, 1 are there already",
     "frame 2 failed: frame 2: [odd] markup",
@@ -28,9 +39,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def show(stream, **options):
+def show(stream, events=EVENTS, **options):
     with watch("rendering", stream=stream, **options) as emit:
-        for event in EVENTS:
+        for event in events:
             emit(event)
     return stream.getvalue()
 
@@ -41,6 +52,19 @@ def test_a_log_gets_a_few_plain_lines():
 
 def test_a_program_gets_every_event_as_a_line():
     assert [json.loads(line) for line in show(io.StringIO(), json_events=True).splitlines()] == EVENTS
+
+
+def test_a_log_gets_the_state_of_training_now_and_then(monkeypatch):
+    monkeypatch.setattr(progress, "LOG_EVERY_S", -1.0)
+    assert "2/9 updates, both 4: change 0.100, losses refiner 2, 2 min left" in show(io.StringIO(), [TRAIN])
+
+
+def test_a_terminal_follows_a_fit_and_a_training():
+    assert "20/400" in show(Terminal(), [{"event": "fit", "done": 20, "total": 400, "loss": 0.5, "seconds": 1.0}])
+    start = {"event": "start", "total": 9, "done": 0, "folder": "run", "what": "updates"}
+    shown = show(Terminal(), [start, TRAIN])
+    assert "2/9" in shown
+    assert "both, change 0.100" in shown
 
 
 def test_a_terminal_gets_a_bar():

@@ -25,6 +25,7 @@ from facewright.recipe import Recipe, builtin_recipes
 
 DONE, SOME_FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 MAX_COUNT = 100_000_000
+_REFINER = "sensor profile, learned refiner (.safetensors), or both (REFINER.safetensors+PROFILE)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="W",
         help="processes (default 1); 0 only prepares the folder for `facewright worker`",
     )
-    add.add_argument("--refine", default="none", metavar="PROFILE|PATH", help="sensor profile (default none)")
+    add.add_argument("--refine", default="none", metavar="REFINER", help=f"{_REFINER} (default none)")
     add.add_argument("--tar", action="store_true", help="pack the records into WebDataset shards")
     add.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     _add_station(add)
@@ -101,10 +102,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_station(add)
     _add_events(add)
 
-    add = commands.add_parser("refine", help="give the frames of a dataset a camera's flaws")
+    add = commands.add_parser("refine", help="make the frames of a dataset look real; the raw ones stay")
     add.set_defaults(run=_refine)
     add.add_argument("folder", type=Path, metavar="DIR")
-    add.add_argument("--with", dest="spec", required=True, metavar="PROFILE|PATH", help="sensor profile")
+    add.add_argument("--with", dest="spec", required=True, metavar="REFINER", help=_REFINER)
     add.add_argument("--refiner-python", metavar="PY", help="a Python that has torch, where this one has not")
     _add_events(add)
 
@@ -118,6 +119,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     add.add_argument("--seed", type=_number(0, 2**63), default=0, metavar="S", help="default 0")
     add.add_argument("--budget", type=float, default=240.0, metavar="SECONDS", help="longest search (default 240)")
+    _add_events(add)
+
+    add = commands.add_parser("train-refiner", help="train a refiner on a folder of real pictures without labels")
+    add.set_defaults(run=_train_refiner)
+    add.add_argument("--synthetic", type=Path, required=True, metavar="DIR", help="a dataset, or a folder of pictures")
+    add.add_argument("--real", type=Path, required=True, metavar="DIR", help="real pictures of the same subject")
+    add.add_argument("--preset", default="simgan", metavar="PRESET", help="see docs/refiner.md (default simgan)")
+    add.add_argument("-o", "--output", type=Path, required=True, metavar="RUN", help="folder of the run; continued")
+    add.add_argument("--steps", type=_number(0, MAX_COUNT), metavar="N", help="iterations (default: the preset's)")
+    add.add_argument("--seed", type=_number(0, 2**63 - 1), metavar="S", help="default 0")
+    add.add_argument("--set", action="append", default=[], dest="changes", metavar="key=c", help="change the preset")
+    add.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="of torch (default auto)")
     _add_events(add)
 
     add = commands.add_parser("check", help="verify every file and every truth check of a dataset")
@@ -243,6 +256,24 @@ def _fit_sensor(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _train_refiner(args: argparse.Namespace) -> int:
+    try:
+        from facewright_refiner.presets import Config
+        from facewright_refiner.train import train
+    except ImportError as error:
+        raise MissingPackage(
+            f"training needs torch, kornia and safetensors ({error}); run `python -m pip install torch kornia "
+            "safetensors`, or this command with a Python that has them"
+        ) from None
+    config = Config.of(args.preset, args.changes, steps=args.steps, seed=args.seed)
+    args.resume = f"stopped; run the same command again to continue in {args.output}"
+    with watch(f"training {config.preset}:", json_events=args.json_events) as emit:
+        trained = train(args.synthetic, args.real, args.output, config, args.device, emit)
+    if not args.json_events:
+        print(trained)
+    return DONE
+
+
 def _check(args: argparse.Namespace) -> int:
     from facewright.farm.verify import verify
 
@@ -301,7 +332,10 @@ def _private_stdout() -> io.TextIOWrapper:
 
 
 def _spec(text: str) -> str:
-    """Return a refiner as workers must hear it: files by their full path."""
+    """Return a refiner as workers must hear it: files by their full path, also those of "NAME.safetensors+PROFILE"."""
+    learned, mark, camera = text.partition(".safetensors+")
+    if mark:
+        return f"{_spec(learned + mark[:-1])}+{_spec(camera)}"
     return str(Path(text).resolve()) if text != "none" and Path(text).suffix else text
 
 

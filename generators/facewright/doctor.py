@@ -23,6 +23,7 @@ _PACKAGES = {
     "jinja2": ("jinja2", "writes the HTML report", False),
     "rich": ("rich", "draws progress bars and tables", False),
     "imageio": ("imageio", "reads real pictures", False),
+    "safetensors": ("safetensors", "trains and applies learned refiners", False),
     "h5py": ("h5py", "exports as mpiigaze and eth_xgaze", False),
     "scipy": ("scipy", "exports as mpiigaze", False),
 }

@@ -7,6 +7,7 @@ FacewrightError
 │   ├── OutputError      the output folder: full, read-only, somebody else's
 │   ├── DatasetError     a dataset that is not one, or is damaged
 │   └── MissingPackage   torch, bpy, an extra: what to install
+├── TrainingError        a refiner's training went wrong; what was saved stays, exit code 1
 └── FrameError           one frame failed; the run goes on, exit code 1
     ├── RenderError      Blender could not image the sample
     └── CheckError       the frame's labels contradict the truth
@@ -43,6 +44,10 @@ class DatasetError(UserError):
 
 class MissingPackage(UserError):
     """An optional package is needed for what was asked."""
+
+
+class TrainingError(FacewrightError):
+    """Training a refiner went wrong and was stopped; the last good checkpoint stays."""
 
 
 class FrameError(FacewrightError):

@@ -2,12 +2,13 @@
 
 Events are flat, JSON-able dicts with a key "event":
 
-    start       total, done, folder          a run begins; `done` frames were there already
+    start       total, done, folder          a run begins; `done` frames were there already (`what`, if not frames)
     worker      about                        a worker has opened its renderer
     frame       index, seconds, stages ...   a record was written
     quarantine  index, error                 a frame failed
     skip        index                        another worker has it
-    fit         generation, generations ...  a step of fitting a sensor profile
+    fit         done, total, loss, seconds   a step of fitting a sensor profile
+    train       phase, step, done, total ... a row of metrics while training a refiner; `eta_s` is what is left
     warning     message                      worth knowing once
     done        made, failed, seconds        the run ends
 
@@ -64,7 +65,7 @@ class _Log:
         if kind == "start":
             self.total, self.done = event["total"], event["done"]
             there = f", {self.done} are there already" if self.done else ""
-            self._say(f"{self.verb} {self.total} frames in {event['folder']}{there}")
+            self._say(f"{self.verb} {self.total} {event.get('what', 'frames')} in {event['folder']}{there}")
         elif kind == "frame":
             self.done, self.made = self.done + 1, self.made + 1
             if time.monotonic() - self.spoken > LOG_EVERY_S:
@@ -72,6 +73,10 @@ class _Log:
         elif kind == "quarantine":
             self.failed += 1
             self._say(f"frame {event['index']} failed: {event['error']}")
+        elif kind == "train":
+            if time.monotonic() - self.spoken > LOG_EVERY_S:
+                left = f"{event['eta_s'] / 60:.0f} min left"
+                self._say(f"{event['done']}/{event['total']} updates, {_losses(event)}, {left}")
         elif kind == "warning":
             self._say(f"warning: {event['message']}")
         elif kind == "done":
@@ -89,7 +94,13 @@ class _Log:
 def summary(event: Event) -> str:
     """Return the sentence that a `done` event means."""
     failed = f", {event['failed']} failed" if event["failed"] else ""
-    return f"{event['made']} frames in {event['seconds']:.0f} s{failed}"
+    return f"{event['made']} {event.get('what', 'frames')} in {event['seconds']:.0f} s{failed}"
+
+
+def _losses(event: Event) -> str:
+    """Return the phase of training, the change that the refiner makes, and the losses there are in that phase."""
+    found = [f"{name} {event[name]:.3g}" for name in ("refiner", "discriminator") if event.get(name) is not None]
+    return f"{event['phase']} {event['step']}: change {event['change']:.3f}, losses {', '.join(found)}"
 
 
 @contextlib.contextmanager
@@ -124,7 +135,9 @@ def _bar(console: Any, verb: str) -> Iterator[Emit]:
                 bar.update(task, failed=f"{failed} failed")
                 console.print(f"[red]frame {event['index']} failed:[/red] {escape(event['error'])}", highlight=False)
             elif kind == "fit":
-                bar.update(task, total=event["generations"], completed=event["generation"])
+                bar.update(task, total=event["total"], completed=event["done"])
+            elif kind == "train":
+                bar.update(task, completed=event["done"], pace=f"{event['phase']}, change {event['change']:.3f}")
             elif kind == "warning":
                 console.print(f"[yellow]warning:[/yellow] {escape(event['message'])}", highlight=False)
             elif kind == "done":

@@ -69,7 +69,7 @@ class OpenRefiner(Protocol):
 
 @contextlib.contextmanager
 def open_refiner(spec: str | Path, python: str | Path | None = None) -> Iterator[OpenRefiner]:
-    """Yield the refiner that `spec` names ("none", a built-in profile, a profile file).
+    """Yield the refiner that `spec` names (see `load_refiner`: "none", a profile, a checkpoint).
 
     It runs in this process where torch and kornia are installed, else in `python` or $FACEWRIGHT_PYTHON. Raises
     MissingPackage where neither is there, and whatever is wrong with `spec`, before the first frame.
@@ -287,8 +287,9 @@ def _advice(kind: str, message: str) -> str:
     if kind != MissingPackage.__name__:
         return message
     return (
-        f"{message}; the refiner's Python needs {', '.join(NEEDED)} and pyyaml: run its "
-        "`-m pip install torch kornia pyyaml`, or name another one with --refiner-python"
+        f"{message}; the refiner's Python needs {', '.join(NEEDED)}, pyyaml, and safetensors for a "
+        "learned refiner: run its `-m pip install torch kornia pyyaml safetensors`, or name another one with "
+        "--refiner-python"
     )
 
 

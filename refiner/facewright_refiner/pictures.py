@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,15 +46,11 @@ def read_pictures(folder: str | Path, limit: int, seed: int = 0, largest: int = 
     Pictures larger than `largest` px are cut to their middle `largest` px, not scaled, so that noise stays noise. Files
     that are damaged are skipped and named. Raises DatasetError where nothing can be read.
     """
-    paths = find_pictures(folder)
-    chosen = np.sort(stream(seed, 0, "refiner.pictures").permutation(len(paths))[:limit])
     digest = hashlib.blake2b(digest_size=8)
     kept, images, unreadable = [], [], []
-    for path in (paths[n] for n in chosen):
-        try:
-            image = _read(path, largest)
-        except DAMAGED as error:
-            unreadable.append(f"{path}: {error}")
+    for path, image in each_picture(folder, limit, seed, largest):
+        if isinstance(image, str):
+            unreadable.append(f"{path}: {image}")
             continue
         digest.update(path.relative_to(folder).as_posix().encode() + image.tobytes())
         kept.append(path)
@@ -62,6 +58,21 @@ def read_pictures(folder: str | Path, limit: int, seed: int = 0, largest: int = 
     if not images:
         raise DatasetError(f"{folder}: none of {len(unreadable)} pictures can be read; the first: {unreadable[0]}")
     return Pictures(kept, images, groups_of(kept), unreadable, digest.hexdigest())
+
+
+def each_picture(
+    folder: str | Path, limit: int, seed: int = 0, largest: int = 1024, mode: str = "RGB"
+) -> Iterator[tuple[Path, np.ndarray | str]]:
+    """Yield path and picture of at most `limit` files below `folder`, one at a time; the reason of a damaged one.
+
+    Arrays are (H, W, 3) uint8, or (H, W) float32 of the file's own numbers where `mode` is "depth".
+    """
+    paths = find_pictures(folder)
+    for n in np.sort(stream(seed, 0, "refiner.pictures").permutation(len(paths))[:limit]):
+        try:
+            yield paths[n], _read(paths[n], largest, mode)
+        except DAMAGED as error:
+            yield paths[n], str(error)
 
 
 def groups_of(paths: Sequence[Path]) -> list[str]:
@@ -74,11 +85,15 @@ def groups_of(paths: Sequence[Path]) -> list[str]:
     return names if len(set(names)) >= 20 else [path.as_posix() for path in paths]
 
 
-def _read(path: Path, largest: int) -> np.ndarray:
+def _read(path: Path, largest: int, mode: str) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(path) as file:
             width, height = file.size
             w, h = min(width, largest), min(height, largest)
             x, y = (width - w) // 2, (height - h) // 2
-            return np.asarray(file.convert("RGB").crop((x, y, x + w, y + h)))
+            if mode == "depth":
+                if len(file.getbands()) > 1:
+                    raise ValueError(f"has {len(file.getbands())} channels, and a depth map one")
+                return np.asarray(file.crop((x, y, x + w, y + h)), np.float32)
+            return np.asarray(file.convert(mode).crop((x, y, x + w, y + h)))
