@@ -260,13 +260,13 @@ def test_moods_stay_near_the_neutral_face(mood):
 
 @pytest.mark.parametrize("index", range(8))
 def test_upper_lids_stay_above_lower_lids(index):
-    """Whatever the subject, mood and blink, the edges cross by less than half of a lid margin's 2 mm."""
+    """Whatever the subject, mood and blink, the edges cross by less than an eighth of a lid margin's 2 mm."""
     one = sample(RECIPE, 23, index)
     for blink in (one.expression.blink, 1.0):
         vertices = shaped(one.replace({"expression.blink": blink, "expression.wink": 0.0}), one.expression.mood)
         for side in ("right", "left"):
             ring = head_basis().rings[side][lids.INNER_EDGE]
-            assert (vertices[ring[lids.UPPER], 1] - vertices[ring[lids.LOWER], 1]).min() > -1.0
+            assert (vertices[ring[lids.UPPER], 1] - vertices[ring[lids.LOWER], 1]).min() > -0.25
 
 
 # landmarks

@@ -235,10 +235,13 @@ def eye_rotations(resting: Body, target: Array) -> dict[str, Array]:
 def head_surface(sample: Sample, resting: Body, rotations: dict[str, Array]) -> tuple[Array, Array]:
     """Return basis vertices with expression, and the subdivided head with its lids on the globes; head mm."""
     near = near_side(sample)
-    coarse = _expressed(sample, resting, rotations)
+    coarse, gaps = _expressed(sample, resting, rotations)
+    closure = lid_closure(sample.expression)
     head = topology(near).positions(coarse)
     for side in SIDES:
         globe, centre = resting.globes[side], resting.centres[side]
+        head = lids.fit(head, _lid_map(near, side), globe, centre, rotations[side])
+        head = lids.even(head, _lid_map(near, side), gaps[side], closure[side])
         head = lids.fit(head, _lid_map(near, side), globe, centre, rotations[side])
         inner, lash = (_ring(head, near, side, row) for row in (lids.INNER_EDGE, lids.LASH_LINE))
         chart, skin = _lid_chart(near, side), sample.subject.eye.lids
@@ -291,17 +294,19 @@ def _gaze_target(sample: Sample, camera: CameraTruth, turn: Array) -> Array:
     return gaze.distance_mm * (head_rotation(math.radians(yaw * scale), math.radians(pitch * scale), 0.0) @ forward)
 
 
-def _expressed(sample: Sample, resting: Body, rotations: dict[str, Array]) -> Array:
-    """Return basis vertices with expression, gaze-coupled lids and blink."""
+def _expressed(sample: Sample, resting: Body, rotations: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
+    """Return basis vertices with expression, gaze-coupled lids and blink, and each side's openings without blink."""
     basis = head_basis()
     units = arkit_weights(sample.expression)
     for side in SIDES:
         units |= lids.lid_units(side, rotations[side], sample.subject.eye.aperture)
     vertices = resting.vertices + basis.express(units)
+    gaps = {}
     for side, shut in lid_closure(sample.expression).items():
         closing = basis.express({f"eyeBlink{side.capitalize()}": 1.0})
+        gaps[side] = lids.openings(vertices, basis, side)
         vertices += lids.blink_weight(vertices, closing, basis, side, shut) * closing
-    return vertices
+    return vertices, gaps
 
 
 CAMERA_CLEAR_MM = 10.0

@@ -82,21 +82,20 @@ def lid_units(side: str, rotation: Array, aperture: float) -> dict[str, float]:
     return {unit: min(weight, 1.2) for unit, weight in units.items() if weight > 0}
 
 
-PRESS = 0.06
-"""By how much of the aperture a shut lid goes too far in its middle; reasoned."""
-
-
 def blink_weight(vertices: Array, closing: Array, basis: HeadBasis, side: str, blink: float) -> float:
     """Return the eyeBlink weight that leaves (1 - blink) of the present aperture; exact because units are linear.
 
-    `closing` (V, 3) is the displacement of the unit at weight 1. Toward the end of a blink the lids press on each other
-    by PRESS of the aperture: its columns are not equally open, and the widest has to shut too.
+    `closing` (V, 3) is the displacement of the unit at weight 1.
     """
     ring = basis.rings[side][INNER_EDGE]
     upper, lower = ring[UPPER[4:9]], ring[LOWER[4:9]]
     now = float((vertices[upper, 1] - vertices[lower, 1]).mean())
     change = float((closing[upper, 1] - closing[lower, 1]).mean())
-    return max(0.0, blink * (1 + PRESS * blink**6) * now / -change) if now > 0 and change < 0 else 0.0
+    return max(0.0, blink * now / -change) if now > 0 and change < 0 else 0.0
+
+
+UPPER_SHARE = 0.7
+"""Share of closing that the upper lid does; reasoned: a blink is nearly all the upper lid's."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +131,27 @@ def fit(vertices: Array, lids: LidMap, eye: Globe, centre: Array, rotation: Arra
     distance = np.linalg.norm(near, axis=1, keepdims=True)
     fitted[lids.ids] += near / distance * (lids.weights @ slide)[:, None]
     return push_out(fitted, eye, centre, rotation)
+
+
+def even(vertices: Array, lids: LidMap, open_mm: Array, blink: float) -> Array:
+    """Return `vertices` (V, 3) with every column of the lids closed alike: to (1 - blink) of `open_mm` (13,).
+
+    The unit shuts the fissure in the mean; without this, columns of shut lids would gape and cross by a millimetre. The
+    upper lid makes up UPPER_SHARE of the difference, which counts by the square of the blink.
+    """
+    edge = vertices[lids.columns, 1]
+    excess = blink**2 * (edge[UPPER] - edge[LOWER] - (1 - blink) * open_mm)
+    shift = np.zeros(COLUMNS)
+    shift[UPPER], shift[LOWER] = -UPPER_SHARE * excess, (1 - UPPER_SHARE) * excess
+    moved = vertices.copy()
+    moved[lids.ids, 1] += lids.weights @ shift
+    return moved
+
+
+def openings(vertices: Array, basis: HeadBasis, side: str) -> Array:
+    """Return the gap (13,) mm between upper and lower inner edge, from the medial column to the lateral one."""
+    edge = vertices[basis.rings[side][INNER_EDGE], 1]
+    return edge[UPPER] - edge[LOWER]
 
 
 def line_socket(vertices: Array, socket: Array, eye: Globe, centre: Array, rotation: Array) -> Array:
