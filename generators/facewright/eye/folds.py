@@ -25,6 +25,8 @@ LID_MM = 1.2
 """Least thickness of a lid between its skin and the globe (reasoned after Wolff's Anatomy of the Eye: 1-2 mm)."""
 OPEN_MM = 9.0
 """Aperture at which the crease is folded in whole; it unrolls as the lid comes down."""
+SOFT_MM = 1.2
+"""How softly the globe lifts the lid: a lid that just touches it is lifted by half of this."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,9 @@ def fold(
     out = points - centre
     out /= np.linalg.norm(out, axis=1, keepdims=True)
     shaped = head.copy()
-    shaped[chart.ids] = points + np.maximum(thickness, 0)[:, None] * np.where(d > 0, 1.0, 0.0)[:, None] * out
+    soft = SOFT_MM * np.clip(d / 3, 0, 1)  # the cornea lifts a shut lid as a dome without an edge
+    lift = np.where(d > 0, 0.5 * (thickness + np.sqrt(thickness**2 + soft**2)), 0.0)
+    shaped[chart.ids] = points + lift[:, None] * out
     return shaped
 
 
