@@ -404,13 +404,14 @@ def _shaded_albedo(sample: Sample, mesh: Topology) -> Array:
     subject, spectrum = sample.subject, sample.image.spectrum
     skin = paint(subject.skin, near_side(sample), spectrum)
     hair = subject.hair
-    scalp = 0.8 * _scalp(hair.style, mesh.rest) * min(1.0, STYLES[hair.style].density)
+    scalp = 0.8 * _scalp(hair.style, near_side(sample)) * min(1.0, STYLES[hair.style].density)
     brow = 0.5 * hair.brow_density * hair_module.brow_weight(mesh.rest, hair.brow_width, hair.brow_arch)
     beard = 0.55 * beard_weight(hair, mesh.rest)
     share = np.maximum(np.maximum(scalp, brow), beard)[:, None]
     shaved = hair.beard_shadow * (SHAVED_SHARE if hair.beard == "none" else 0.5 * SHAVED_SHARE)
-    under = (shaved * shadow_weight(mesh.rest))[:, None]
-    skin = skin + under * (0.35 * skin.mean(axis=1, keepdims=True) * SHAVED_TINT - skin)
+    if shaved:
+        under = (shaved * shadow_weight(mesh.rest))[:, None]
+        skin = skin + under * (0.35 * skin.mean(axis=1, keepdims=True) * SHAVED_TINT - skin)
     return skin + share * (0.8 * hair_colour(hair, spectrum) - skin)
 
 
@@ -419,8 +420,10 @@ SHAVED_SHARE, SHAVED_TINT = 0.55, np.array([0.94, 1.0, 1.08])
 red light goes round it and blue does not; reasoned."""
 
 
-def _scalp(style: str, rest: Array) -> Array:
-    """Return the density of head hair (V,) at template points under a style's hairline."""
+@lru_cache(maxsize=4)
+def _scalp(style: str, near: str | None) -> Array:
+    """Return the density of head hair (V,) on `topology(near)` under a style's hairline."""
+    rest = topology(near).rest
     weight = hair_module.scalp_weight(rest, STYLES[style].receding)
     return weight * np.clip((40 - rest[:, 1]) / 10, 0, 1) if style == "bald" else weight
 
@@ -551,7 +554,7 @@ def _hairs(sample: Sample, mesh: Topology, head: Array) -> list[Strands]:
     style = STYLES[subject.hair.style]
     width, limit = (EYE_WIDTH_MM, 10000) if sample.scene == "eye" else (HAIR_WIDTH_MM, 40000)
     count, radius = strand_budget(width * style.density, sample.camera.field_mm / sample.image.width, limit)
-    weight = _scalp(subject.hair.style, mesh.rest)
+    weight = _scalp(subject.hair.style, near_side(sample))
     names = head_basis().part_names
     skin_faces = mesh.faces[np.isin(mesh.part, [names.index("skin"), names.index("neck")])]
     roots, root_normals, rest_roots = _scatter(skin_faces, mesh.rest, weight, head, normals, count, seed, "hair")

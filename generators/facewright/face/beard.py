@@ -7,6 +7,7 @@ to -112 at the chin.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,18 +57,23 @@ _JAW_EDGE = np.array([[-85, -66], [-70, -72], [-50, -86], [-30, -101], [-18, -11
 _LIP_TOP = np.array([[0, -57], [4, -56], [12, -55.5], [20, -59], [26, -63]], float)
 
 
-def zone(name: str, rest: Array, soft: float = 1.0) -> Array:
-    """Return how much (V,) in [0, 1] of zone `name` covers template points `rest` (V, 3); lips are not skin.
+def zones(names: Iterable[str], rest: Array, soft: float = 1.0) -> Array:
+    """Return how much (V,) in [0, 1] of the zones `names` together covers template points `rest` (V, 3).
 
-    `soft` widens the borders.
+    Lips are not skin; `soft` widens the borders.
     """
+    uneven = 5 * (value_noise(rest, 0.12, 2, 9.0) - 0.5)
+    return np.max([_zone(name, rest, uneven, soft) for name in names], axis=0)
+
+
+def _zone(name: str, rest: Array, uneven: Array, soft: float) -> Array:
+    """Return one zone; `uneven` (V,) mm ravels its borders."""
 
     def over(distance: Array, width: float) -> Array:
         """Return 0 to 1 as `distance` in mm rises through zero over `width` mm, times `soft`."""
         return np.clip(distance / (width * soft) + 0.5, 0, 1)
 
     x, y, z = np.abs(rest[:, 0]), rest[:, 1], rest[:, 2]
-    uneven = 5 * (value_noise(rest, 0.12, 2, 9.0) - 0.5)
     cheek_line = np.interp(z, *_CHEEK_LINE.T) + uneven
     edge = np.interp(z, *_JAW_EDGE.T)
     front = over(z - 2, 4)
@@ -103,14 +109,14 @@ def beard_weight(hair: Hair, rest: Array) -> Array:
     """Return the density (V,) in [0, 1] of the subject's beard at template points."""
     if hair.beard == "none":
         return np.zeros(len(rest))
-    found = np.max([zone(name, rest) for name in BEARDS[hair.beard].zones], axis=0)
+    found = zones(BEARDS[hair.beard].zones, rest)
     patchy = value_noise(rest, 0.06, 2, hair.texture + 5)
     return found * np.clip(hair.beard_density * (0.55 + 0.9 * patchy), 0, 1)
 
 
 def shadow_weight(rest: Array) -> Array:
     """Return where (V,) in [0, 1] a shaved beard shows."""
-    return np.max([zone(name, rest, 3.0) for name in ALL], axis=0) * (0.6 + 0.4 * value_noise(rest, 0.08, 2, 4.0))
+    return zones(ALL, rest, 3.0) * (0.6 + 0.4 * value_noise(rest, 0.08, 2, 4.0))
 
 
 def beard_width_mm(hair: Hair, area_mm2: float) -> float:
