@@ -544,8 +544,7 @@ def test_teyed_annotations_lie_on_the_picture(near, tmp_path):
 
 
 def test_a_shut_eye_has_no_gaze(tmp_path, capsys):
-    still = ("expression.blink=1", "expression.wink=0", "expression.mood=neutral", *HALF)
-    shut = generate(tmp_path / "d", "nvgaze", 1, *still)
+    shut = generate(tmp_path / "d", "nvgaze", 1, "expression.blink=1", "expression.wink=0", *HALF)
     [frame] = frames(shut)
     video = f"subject0000_{target_side(frame)}"
     out = export(shut, "teyed", tmp_path / "teyed")

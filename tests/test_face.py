@@ -32,6 +32,15 @@ CALM = {
     "gaze.pitch_deg": 0.0,
 }
 CALM_SAMPLE = sample(RECIPE, 1, 0).replace(CALM)
+BARE = {
+    "subject.wear.glasses.kind": "none",
+    "subject.wear.hat.kind": "none",
+    "subject.wear.mask.kind": "none",
+    "subject.wear.scarf": False,
+    "subject.wear.headphones": False,
+    "subject.wear.jewellery.earrings": "none",
+    "subject.wear.jewellery.necklace": "none",
+}
 FLIP = [
     *range(16, -1, -1),
     *range(26, 16, -1),
@@ -254,7 +263,7 @@ def shaped(one, mood="neutral"):
 def test_moods_stay_near_the_neutral_face(mood):
     ids = ibug68()
     moved = np.linalg.norm(shaped(CALM_SAMPLE, mood)[ids] - shaped(CALM_SAMPLE)[ids], axis=1)
-    assert moved.max() < 32  # a yawn drops the chin by 28 mm
+    assert moved.max() < (32 if mood == "yawn" else 25)  # a yawn drops the chin by 28 mm
     assert (moved.max() > 1) == (mood != "neutral")
 
 
@@ -325,9 +334,10 @@ def test_every_class_of_the_face_is_on_the_mesh():
         "SKIN NOSE NECK RIGHT_EAR LEFT_EAR UPPER_LIP LOWER_LIP MOUTH TEETH GUMS TONGUE NOSTRIL RIGHT_LID_MARGIN "
         "LEFT_LID_MARGIN RIGHT_SCLERA LEFT_SCLERA RIGHT_CARUNCLE LEFT_CARUNCLE CLOTH"
     ).split()
-    opaque = (part.labels for part in surfaces(build_figure(CALM_SAMPLE)) if part.material != "tear")
+    bare = CALM_SAMPLE.replace(BARE)
+    opaque = (part.labels for part in surfaces(build_figure(bare)) if part.material != "tear")
     found = np.unique(np.concatenate(list(opaque)))
-    assert {Label[name] for name in names} <= set(found.tolist())
+    assert {Label[name] for name in names} == set(found.tolist())
 
 
 @pytest.mark.parametrize("near", [None, "left", "right"])
@@ -350,14 +360,14 @@ def test_the_lower_lip_is_below_the_upper_lip():
 
 @pytest.mark.parametrize("style", NECKLINE)
 def test_the_shirt_covers_the_torso(style):
-    """Seen from the front, cloth lies before all of the body below the neckline, 22 mm of coarse pattern apart."""
+    """Seen from the front, cloth lies before all of the body below the neckline, 18 mm of coarse pattern apart."""
     one = CALM_SAMPLE.replace({"subject.wear.shirt": style, "pose.head_yaw_deg": 30.0, "pose.head_pitch_deg": -10.0})
     parts = {part.name: part for part in surfaces(build_figure(one))}
     skin, shirt = parts["skin"], parts["shirt"]
     rest = skin.points["rest"][skin.faces].mean(axis=1)
     points = skin.vertices[skin.faces].mean(axis=1) @ WORLD_FROM_HEAD
     facing = (face_normals(skin.vertices, skin.faces) @ WORLD_FROM_HEAD)[:, 2] > 0.2
-    low = (rest[:, 1] < _neckline(style, rest[:, 0], rest[:, 2]) - 22) & (skin.labels == Label.NECK)
+    low = (rest[:, 1] < _neckline(style, rest[:, 0], rest[:, 2]) - 18) & (skin.labels == Label.NECK)
     inside = (np.abs(rest[:, 0]) < 250) & (rest[:, 1] > -280)
     naked = points[facing & low & inside][::25]
     assert len(naked) > 60

@@ -192,7 +192,7 @@ def surfaces(figure: Figure) -> list[Mesh]:
     parts = _head_meshes(sample, mesh, shade, figure.head)
     parts += dentition(figure.basis_vertices, sample.subject.mouth, (sample.seed, sample.subject_index))
     parts += [part for eye in figure.eyes.values() for part in eye.adnexa]
-    parts += shirt(sample.subject.wear, figure.basis_vertices, shade.head[: len(figure.basis_vertices)])
+    parts += shirt(sample.subject.wear, figure.basis_vertices)
     parts += wear.worn(sample.subject.wear, _worn_on(figure.head), (sample.seed, sample.subject_index))
     worn = figure.glasses.frame if figure.glasses else []
     return [*(_posed(part, figure.turn) for part in parts), *worn]

@@ -8,6 +8,7 @@ import numpy as np
 
 from facewright.face.basis import head_basis
 from facewright.face.parameters import Wear
+from facewright.face.topology import neck_share
 from facewright.geometry.mesh import Mesh, Subdivision, vertex_normals
 from facewright.schema import Label
 
@@ -68,14 +69,16 @@ def _neckline(style: str, x: Array, z: Array) -> Array:
     return line
 
 
+HANG_MM = 5.0
+"""Cloth hangs from the shoulders: it follows the head a little less than the skin that it lies on; reasoned."""
 STAND_MM, LEAF_MM, POINT_MM = 24.0, 36.0, 24.0
 """Height of a collar's stand, depth of its leaf at the nape, and how much longer its points are."""
 
 
-def shirt(wear: Wear, body: Array, follow: Array) -> list[Mesh]:
-    """Return the shirt, and its collar if it has one.
+def shirt(wear: Wear, body: Array) -> list[Mesh]:
+    """Return the shirt, and its collar if it has one, over resting-topology vertices `body` (V, 3) head mm.
 
-    `body` (V, 3) head mm are resting-topology vertices, `follow` (V,) their share of the head's turn.
+    Cloth follows the head's turn as the template's skin HANG_MM below it does.
     """
     used, quads, steps, rim, foot, drop = _pattern(wear.shirt)
     skin = body[used]
@@ -85,13 +88,15 @@ def shirt(wear: Wear, body: Array, follow: Array) -> list[Mesh]:
     hem = outer[rim] - (HEM_MM + 1.0) * normals[rim] - np.array([0, 2.0, 0])
     below = outer[foot] - np.array([0, SKIRT_MM, 0])
     vertices = np.concatenate([outer, hem, below])
-    share = np.concatenate([follow[used], follow[used][rim], follow[used][foot]])
+    template = (head_basis().template - head_basis().origin)[used]
+    under = np.concatenate([template, template[rim], template[foot] - np.array([0, SKIRT_MM, 0])])
     rest = np.concatenate([body[used], hem, below])
     for step in steps:
-        vertices, share, rest = step.positions(vertices), step.linear(share), step.linear(rest)
+        vertices, under, rest = step.positions(vertices), step.positions(under), step.linear(rest)
+    share = neck_share(under - np.array([0, HANG_MM, 0]))
     parts = [_cloth("shirt", vertices, steps[-1].faces, share, rest)]
     if wear.shirt == "collar":
-        parts.append(_collar(outer[rim], follow[used][rim]))
+        parts.append(_collar(outer[rim], neck_share(template[rim] - np.array([0, HANG_MM, 0]))))
     return parts
 
 
