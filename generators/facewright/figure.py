@@ -304,7 +304,7 @@ def _expressed(sample: Sample, resting: Body, rotations: dict[str, Array]) -> tu
     gaps = {}
     for side, shut in lid_closure(sample.expression).items():
         closing = basis.express({f"eyeBlink{side.capitalize()}": 1.0})
-        gaps[side] = lids.openings(vertices, basis, side)
+        gaps[side] = lids.openings(vertices[basis.rings[side][lids.INNER_EDGE]])
         vertices += lids.blink_weight(vertices, closing, basis, side, shut) * closing
     return vertices, gaps
 
@@ -469,7 +469,7 @@ def _eye(
     close = head[np.square(head - centre).sum(axis=1) < 20.0**2]
     gap = float(lids.clearance(close, globe, centre, rotation).min())
     middle = slice(len(upper) // 3, 2 * len(upper) // 3)
-    aperture = float(np.max((upper[middle] - lower[middle])[:, 1], initial=0.0))
+    aperture = float(np.max(lids.height(upper[middle], lower), initial=0.0))
     return PosedEye(
         globe,
         _turned(centre[None], turn)[0],
@@ -482,7 +482,7 @@ def _eye(
         _turned(lower_out, turn),
         _turned(_caruncle_points(corner), turn),
         gap,
-        max(0.0, aperture) / eye.limbus_mm,
+        aperture / eye.limbus_mm,
     )
 
 

@@ -50,10 +50,14 @@ class MockRenderer:
         return Frame(sample, kept, truth, seconds={"paint": time.perf_counter() - start}, about=dict(self.about))
 
 
+_SHUT = 0.02
+"""Openness below which nothing is seen between the lids."""
+
+
 def _opening(eye: EyeTruth) -> np.ndarray:
     """Return the outline (N, 2) px between the lids; where shut lids press on each other there is nothing between."""
     upper, lower = eye.lid_upper_2d, eye.lid_lower_2d
-    pressed = ((upper - lower) @ eye.rotation[:2, 1] < 0)[:, None]
+    pressed = (eye.openness < _SHUT) | ((upper - lower) @ eye.rotation[:2, 1] < 0)[:, None]
     middle = 0.5 * (upper + lower)
     return np.concatenate([np.where(pressed, middle, upper), np.where(pressed, middle, lower)[::-1]])
 

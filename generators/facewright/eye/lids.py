@@ -97,6 +97,9 @@ def blink_weight(vertices: Array, closing: Array, basis: HeadBasis, side: str, b
 UPPER_SHARE = 0.7
 """Share of closing that the upper lid does; reasoned: a blink is nearly all the upper lid's."""
 
+PRESS_MM = 0.2
+"""How far shut lids press into each other, mm, so that no slit is left where the globe shapes them; reasoned."""
+
 
 @dataclass(frozen=True)
 class LidMap:
@@ -134,24 +137,36 @@ def fit(vertices: Array, lids: LidMap, eye: Globe, centre: Array, rotation: Arra
 
 
 def even(vertices: Array, lids: LidMap, open_mm: Array, blink: float) -> Array:
-    """Return `vertices` (V, 3) with every column of the lids closed alike: to (1 - blink) of `open_mm` (13,).
+    """Return `vertices` (V, 3) with every column of the lids closed alike: to (1 - blink) of `open_mm` (28,).
 
-    The unit shuts the fissure in the mean; without this, columns of shut lids would gape and cross by a millimetre. The
-    upper lid makes up UPPER_SHARE of the difference, which counts by the square of the blink.
+    The unit shuts the fissure in the mean; without this, shut lids would gape and cross by a millimetre. The upper lid
+    makes up UPPER_SHARE of the difference, which counts by the square of the blink; shut lids press together.
     """
-    edge = vertices[lids.columns, 1]
-    excess = blink**2 * (edge[UPPER] - edge[LOWER] - (1 - blink) * open_mm)
+    gap = openings(vertices[lids.columns])
+    excess = blink**2 * (gap - (1 - blink) * open_mm + PRESS_MM)
     shift = np.zeros(COLUMNS)
-    shift[UPPER], shift[LOWER] = -UPPER_SHARE * excess, (1 - UPPER_SHARE) * excess
+    shift[UPPER], shift[LOWER] = -UPPER_SHARE * excess[UPPER], (1 - UPPER_SHARE) * excess[LOWER]
     moved = vertices.copy()
     moved[lids.ids, 1] += lids.weights @ shift
     return moved
 
 
-def openings(vertices: Array, basis: HeadBasis, side: str) -> Array:
-    """Return the gap (13,) mm between upper and lower inner edge, from the medial column to the lateral one."""
-    edge = vertices[basis.rings[side][INNER_EDGE], 1]
-    return edge[UPPER] - edge[LOWER]
+def openings(edge: Array) -> Array:
+    """Return how far (28,) mm above or below each column of the inner edge (28, 3) the other lid's edge is.
+
+    Negative where lids cross; 0 at the canthi. Columns that face each other at rest drift apart as lids shut, so the
+    edges are compared as lines.
+    """
+    gap = np.zeros(COLUMNS)
+    upper, lower = edge[MEDIAL : LATERAL + 1], np.concatenate([edge[LATERAL:], edge[:1]])
+    gap[UPPER], gap[LOWER] = height(edge[UPPER], lower), -height(edge[LOWER], upper)
+    return gap
+
+
+def height(points: Array, line: Array) -> Array:
+    """Return how far (N,) mm `points` (N, 3) head mm lie above the lid line (M, 3) at the same x."""
+    along = line[np.argsort(line[:, 0])]
+    return points[:, 1] - np.interp(points[:, 0], along[:, 0], along[:, 1])
 
 
 def line_socket(vertices: Array, socket: Array, eye: Globe, centre: Array, rotation: Array) -> Array:
