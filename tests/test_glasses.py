@@ -32,6 +32,10 @@ def wearer(recipe, index, **changes):
     return found.replace({"expression.blink": 0.0, "expression.wink": 0.0})
 
 
+def _to_camera(figure):
+    return figure.landmarks @ figure.camera.rotation.T + figure.camera.translation_mm
+
+
 def centred(index, power):
     """Return an eye far before the camera, on the optical axis of an untilted lens of `power` dioptres."""
     still = {
@@ -140,6 +144,16 @@ def test_a_camera_within_the_glasses_is_refused():
     assert sample(Recipe.load("eye_nir"), 3, 0).subject.wear.glasses.kind == "none"
     with pytest.raises(UserError, match=r"camera\.distance_mm"):
         build_figure(near)
+
+
+def test_from_behind_a_lens_no_landmark_is_seen_through_it():
+    one = wearer(FACE, 0, power_d=-4.0).replace({"pose.head_yaw_deg": 90.0, "pose.head_pitch_deg": 0.0})
+    for azimuth, facing in ((-25.0, 2), (25.0, 0)):
+        figure = build_figure(one.replace({"camera.azimuth_deg": azimuth, "camera.elevation_deg": 0.0}))
+        pinhole = -figure.camera.rotation.T @ figure.camera.translation_mm
+        assert len(figure.glasses.facing(pinhole)) == facing
+        shift = np.abs(seen_pixels(figure, figure.landmarks) - figure.camera.project(_to_camera(figure)))
+        assert (shift.max() > 0.1) == bool(facing)
 
 
 # -- optics

@@ -314,8 +314,8 @@ def _expressed(sample: Sample, resting: Body, rotations: dict[str, Array]) -> tu
     return vertices, gaps
 
 
-CAMERA_CLEAR_MM = 10.0
-"""Least distance of the pinhole before the glasses."""
+CAMERA_CLEAR_MM, CAMERA_NEAR_MM = 10.0, 60.0
+"""Least distance of the pinhole before the glasses, for cameras as near to a lens as the second: those of headsets."""
 
 
 def _glasses(sample: Sample, resting: Body, head: Array, turn: Array, camera: CameraTruth) -> glasses.Pair | None:
@@ -332,7 +332,8 @@ def _glasses(sample: Sample, resting: Body, head: Array, turn: Array, camera: Ca
     pair = glasses.fit(spec, head[mesh.faces[skin]], corneas, ears)
     pair = pair.moved(WORLD_FROM_HEAD @ turn, lambda points: _turned(points, turn))
     pinhole = -camera.rotation.T @ camera.translation_mm
-    if any(((pinhole - lens.origin) @ lens.rotation)[2] < CAMERA_CLEAR_MM for lens in pair.lenses.values()):
+    offsets = [(pinhole - lens.origin) @ lens.rotation for lens in pair.lenses.values()]
+    if any(offset[2] < CAMERA_CLEAR_MM and np.linalg.norm(offset) < CAMERA_NEAR_MM for offset in offsets):
         raise UserError(
             f"frame {sample.index}: the camera stands within {CAMERA_CLEAR_MM:g} mm of the glasses or behind them; set "
             "subject.wear.glasses.kind to none, or camera.distance_mm higher"
@@ -383,7 +384,7 @@ def _head_meshes(sample: Sample, mesh: Topology, shade: Masks, head: Array) -> l
     points = {
         "rest": mesh.rest,
         "head": shade.head,
-        "region": np.stack([shade.lip, shade.margin, shade.scalp], axis=1),
+        "region": np.stack([shade.lip, shade.margin, shade.sebum], axis=1),
         "albedo": _shaded_albedo(sample, mesh),
         "lid": _lid_place(near_side(sample), len(mesh.rest)),
     }
@@ -410,7 +411,7 @@ def _shaded_albedo(sample: Sample, mesh: Topology) -> Array:
     skin = paint(subject.skin, near_side(sample), spectrum)
     hair = subject.hair
     scalp = 0.8 * _scalp(hair.style, near_side(sample)) * min(1.0, STYLES[hair.style].density)
-    brow = 0.5 * hair.brow_density * hair_module.brow_weight(mesh.rest, hair.brow_width, hair.brow_arch)
+    brow = 0.6 * hair.brow_density * hair_module.brow_weight(mesh.rest, hair.brow_width, hair.brow_arch)
     beard = 0.55 * beard_weight(hair, mesh.rest)
     share = np.maximum(np.maximum(scalp, brow), beard)[:, None]
     shaved = hair.beard_shadow * (SHAVED_SHARE if hair.beard == "none" else 0.5 * SHAVED_SHARE)
@@ -548,7 +549,7 @@ def _hairs(sample: Sample, mesh: Topology, head: Array) -> list[Strands]:
     subject = sample.subject
     seed = (sample.seed, sample.subject_index)
     normals = vertex_normals(head, mesh.faces)
-    brow_count = int(1000 * subject.hair.brow_density)
+    brow_count = int(2300 * subject.hair.brow_density)
     skin = topology().vertices_of("skin", "nose")  # brows need no finer surface than the common mesh, and no socket
     found = [
         hair_module.brows(

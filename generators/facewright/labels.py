@@ -199,7 +199,7 @@ def seen_pixels(figure: Figure, points: Array) -> Array:
     """Return (N, 2) px where world `points` (N, 3) appear: each through a lens if its light takes that way."""
     seen = apparent_pixels(figure.camera, points, ())
     pinhole = _pinhole(figure.camera)
-    for lens in figure.glasses.lenses.values() if figure.glasses else ():
+    for lens in figure.glasses.facing(pinhole) if figure.glasses else ():
         rays = apparent_direction(pinhole, points, lens.surfaces)
         through = lens.shows(pinhole, rays, points)
         seen[through] = project(rays[through] @ figure.camera.rotation.T, figure.camera.K)
@@ -209,7 +209,7 @@ def seen_pixels(figure: Figure, points: Array) -> Array:
 def _lens_before(figure: Figure, point: Array) -> Surfaces:
     """Return the surfaces of the lens through which world `point` (3,) is seen, () if it is seen directly."""
     pinhole = _pinhole(figure.camera)
-    for lens in figure.glasses.lenses.values() if figure.glasses else ():
+    for lens in figure.glasses.facing(pinhole) if figure.glasses else ():
         ray = apparent_direction(pinhole, point[None], lens.surfaces)
         if lens.shows(pinhole, ray, point[None])[0]:
             return lens.surfaces

@@ -185,7 +185,7 @@ def before_lips(line: Array, lips: Array) -> Array:
     x, y, z = line[..., 0], line[..., 1], line[..., 2]
     high, low = np.interp(x, middle[known], top[known]), np.interp(x, middle[known], bottom[known])
     within = (x > edges[0]) & (x < edges[-1]) & (z > lips[:, 2].min() - 15)
-    return within & (y < high - 1.5) & (y > low + 0.5)
+    return within & (y < high - 0.8) & (y > low + 0.5)
 
 
 def _curled(line: Array, hair: Hair, rest: Array, length: Array, u: Array) -> Array:

@@ -73,8 +73,8 @@ def complexion(skin: Skin, make_up: MakeUp, drawn: Drives, spectrum: str) -> tup
     blush = np.exp(-0.5 * (((np.abs(s) - 43) / 15) ** 2 + ((y + 26 - 0.25 * (np.abs(s) - 43)) / 10) ** 2))
     blood += 0.8 * make_up.blush * blush
     lip = lip_mask(skin)
-    blood += (0.95 + 0.35 * skin.haemoglobin) * lip
-    melanin += (0.06 + 0.16 * skin.melanin) * lip
+    blood += 0.3 * lip
+    melanin += 0.12 * skin.melanin * lip
     border = _border(s, y)
     return sheet.relief * border, melanin * border, blood * border
 

@@ -118,6 +118,10 @@ class Pair:
     lenses: dict[str, Lens]
     frame: list[Mesh]
 
+    def facing(self, pinhole: Array) -> list[Lens]:
+        """Return the lenses whose front `pinhole` (3,) is before: from behind, in profile, no lens covers its eye."""
+        return [lens for lens in self.lenses.values() if ((pinhole - lens.origin) @ lens.rotation)[2] > 0]
+
     def meshes(self) -> list[Mesh]:
         """Return the lenses' refracting meshes: front and back of each."""
         return [part for lens in self.lenses.values() for part in lens.meshes()]

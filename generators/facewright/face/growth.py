@@ -34,10 +34,11 @@ EYE_TOP_MM, EYE_HALF_MM = 12.0, 52.0
 def strand_budget(width_sum_mm: float, pixel_mm: float, limit: int) -> tuple[int, float]:
     """Return how many strands to grow and their radius in mm for pixels of `pixel_mm`.
 
-    Strands are as wide as half a pixel, between a fine hair of 0.08 mm and 0.42 mm; the sum of their widths, and with
-    it the area that they hide, is `width_sum_mm` whatever the picture's scale, also where `limit` caps their number.
+    Strands are as wide as a third of a pixel, between a fine hair of 0.08 mm and 0.26 mm; the sum of their widths, and
+    with it the area that they hide, is `width_sum_mm` whatever the picture's scale, also where `limit` caps their
+    number.
     """
-    width = min(0.42, max(0.08, 0.55 * pixel_mm, width_sum_mm / limit))
+    width = min(0.26, max(0.08, 0.34 * pixel_mm, width_sum_mm / limit))
     count = max(1, round(width_sum_mm / width))
     return count, 0.5 * width_sum_mm / count
 

@@ -36,7 +36,7 @@ def scalp_weight(rest: Array, receding: float) -> Array:
     return np.clip((y - line + uneven) / soft + 0.5, 0, 1)
 
 
-BROW_LINE = np.array([[13, 14.0], [21, 17.5], [31, 20.5], [41, 20.0], [52, 14.0]])
+BROW_LINE = np.array([[13, 14.0], [21, 17.5], [31, 20.5], [42, 20.0], [54.5, 13.0]])
 """Middle of the brow on the template: x outward and y in mm from the eyes' middle, medial to lateral."""
 BROW_ARCH_MM = np.array([0.0, 0.0, 0.8, 2.6, 0.6])
 """Rise of BROW_LINE at an arch of 1."""
@@ -46,8 +46,8 @@ def brow_weight(rest: Array, width: float, arch: float) -> Array:
     """Return how much of a brow (V,) in [0, 1] covers template points `rest` (V, 3); `width`, `arch` as in Hair."""
     x = np.abs(rest[:, 0])
     middle = np.interp(x, BROW_LINE[:, 0], BROW_LINE[:, 1] + arch * BROW_ARCH_MM)
-    half = 3.4 * width * np.interp(x, [11, 16, 42, 54], [0.7, 1.0, 0.8, 0.25])
-    along = np.clip((x - 10) / 4, 0, 1) * np.clip((55 - x) / 5, 0, 1)
+    half = 4.6 * width * np.interp(x, [11, 16, 42, 56], [0.7, 1.0, 0.8, 0.3])
+    along = np.clip((x - 10) / 4, 0, 1) * np.clip((58 - x) / 5, 0, 1)
     return along * np.exp(-0.5 * ((rest[:, 1] - middle) / half) ** 2) * (rest[:, 2] > -45)
 
 
@@ -60,8 +60,8 @@ def brows(
     along = u[0]
     knots = np.linspace(0, 1, len(BROW_LINE))
     x = np.interp(along, knots, BROW_LINE[:, 0])
-    height = np.interp(along, [0, 0.15, 0.6, 1], [4.6, 6.2, 5.2, 1.6]) * hair.brow_width * (0.8 + 0.35 * gender)
-    off = u[1] + u[2] - 1
+    height = np.interp(along, [0, 0.15, 0.6, 1], [6.2, 7.4, 6.2, 2.4]) * hair.brow_width * (0.85 + 0.3 * gender)
+    off = 1.3 * u[1] + 0.7 * u[2] - 1  # nearly even, with soft borders
     y = np.interp(along, knots, BROW_LINE[:, 1] + hair.brow_arch * BROW_ARCH_MM) + off * height
     front = np.nonzero(
         (rest[:, 2] > -45)
@@ -89,7 +89,7 @@ def brows(
         points.append(points[-1] + heading * (length / 5)[:, None])
         heading = heading - 0.11 * normal + np.array([0.03 * sign, -0.04, 0])
         heading /= np.linalg.norm(heading, axis=1, keepdims=True)
-    radius = 0.036 * (0.6 + 0.7 * u[4])[:, None] * np.array([1, 1, 0.9, 0.75, 0.5, 0.15])
+    radius = 0.04 * (0.6 + 0.7 * u[4])[:, None] * np.array([1, 1, 0.9, 0.75, 0.5, 0.15])
     tint = np.where(u[2] < 0.8 * hair.grey, 1.0, 0.0) + 0.999 * u[3]
     return Strands(f"brow.{side}", np.stack(points, axis=1), radius, side_label(side, "brow"), "brows", tint)
 

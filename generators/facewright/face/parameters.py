@@ -446,9 +446,9 @@ class Hair:
     beard_length: float = param(Uniform(0, 1), 0, 1, doc="position within the length range of the beard")
     beard_density: float = param(Given(_beard_density), 0, 1, doc="how dense and even the beard grows")
     beard_shadow: float = param(Given(_shave), 0, 1, doc="darkness of shaved stubble under the skin")
-    brow_density: float = param(Uniform(0.45, 1), 0, 1, doc="density of the brows")
-    brow_width: float = param(Uniform(0.6, 1.3), 0.3, 2, doc="height of the brows relative to the average")
-    brow_arch: float = param(Normal(0.2, 0.6, -1, 1.6), -1.5, 2, doc="straight -1 to high arch 1.6; 1 adds 2.6 mm")
+    brow_density: float = param(Uniform(0.5, 1), 0, 1, doc="density of the brows")
+    brow_width: float = param(Normal(1, 0.18, 0.6, 1.5), 0.3, 2, doc="height of the brows relative to the average")
+    brow_arch: float = param(Normal(0.1, 0.5, -1, 1.5), -1.5, 2, doc="straight -1 to high arch 1.6; 1 adds 2.6 mm")
     texture: float = param(Uniform(0, 1000), 0, 1000, doc="offset into the noise fields: other strands, same cut")
 
 

@@ -20,6 +20,9 @@ MELANIN_ABSORPTION = np.array([1.25, 2.15, 3.05])
 BLOOD_ABSORPTION = np.array([0.06, 0.62, 0.52])
 CAROTENE_ABSORPTION = np.array([0.0, 0.05, 0.42])
 """Absorption per unit of each pigment parameter; ratios follow the pigments' spectra (Donner & Jensen 2006)."""
+LIP_ABSORPTION = np.array([0.25, 0.62, 0.46])
+"""Absorption of the red of full-blooded lips over their blood as skin: vessels under thin mucosa, which swallow some
+red light too; judged beside photographs."""
 NIR_ALBEDO = 0.62
 """Skin albedo near 850 nm, where melanin and blood absorb little (Jacques 2013, reasoned)."""
 
@@ -76,7 +79,10 @@ def complexion_tint(skin: Skin, make_up: MakeUp, drawn: Drives, spectrum: str) -
     if spectrum == "nir":
         return np.repeat(np.exp(-0.25 * melanin - 0.1 * blood)[..., None], 3, axis=2)
     at_rest, per_blood = absorption(skin)
-    tint = np.exp(blood[..., None] * per_blood - melanin[..., None] * MELANIN_ABSORPTION)
+    red = (0.45 + 0.55 * skin.haemoglobin) * lip_mask(skin)
+    tint = np.exp(
+        blood[..., None] * per_blood - melanin[..., None] * MELANIN_ABSORPTION - red[..., None] * LIP_ABSORPTION
+    )
     if make_up.lipstick > 0:
         tones = np.array(LIPSTICK)
         place = make_up.lipstick_tone * (len(tones) - 1)
@@ -139,7 +145,7 @@ def hair_colour(hair: Hair, spectrum: str) -> Array:
     light, brown, black = (
         np.array([0.54, 0.36, 0.165]),
         np.array([0.088, 0.040, 0.017]),
-        np.array([0.012, 0.009, 0.008]),
+        np.array([0.014, 0.0095, 0.0065]),
     )
     m = hair.melanin
     base = light + (brown - light) * min(1.0, m / 0.55) if m < 0.55 else brown + (black - brown) * (m - 0.55) / 0.45

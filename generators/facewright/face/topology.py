@@ -12,7 +12,6 @@ from functools import cache
 import numpy as np
 
 from facewright.face.basis import head_basis
-from facewright.face.hair import scalp_weight
 from facewright.geometry.mesh import Subdivision, face_normals
 
 Array = np.ndarray
@@ -102,11 +101,11 @@ JAW_SPLIT_MM = (-17.0, -12.0)
 
 @dataclass(frozen=True)
 class Masks:
-    """Soft per-vertex regions (V,) in [0, 1] for shading: blood, under_eye, lip, margin, scalp, ear."""
+    """Soft per-vertex regions (V,) in [0, 1] for shading: blood, under_eye, lip, margin, sebum, ear."""
 
     lip: Array
     margin: Array
-    scalp: Array
+    sebum: Array
     ear: Array
     blood: Array
     under_eye: Array
@@ -137,11 +136,17 @@ def masks(near: str | None = None) -> Masks:
         0,
         1,
     )
+    # most on forehead and nose, less on chin and cheekbones (casual sebum level: Youn et al., Skin Res Technol 2005)
+    sebum = np.clip(
+        0.9 * blob(0, 50, 30, 18) + blob(0, -20, 10, 22) + 0.6 * blob(0, -98, 15, 10) + 0.5 * blob(42, -18, 13, 9),
+        0.1,
+        1.0,
+    )
     under = np.clip(blob(28, -11, 13, 5) + 0.8 * blob(15, -3, 5, 7) + 0.5 * blob(32, 8, 14, 4), 0, 1)
     return Masks(
         part_mask("upper_lip", "lower_lip"),
         part_mask("right_margin", "left_margin"),
-        scalp_weight(mesh.rest, 0.0),
+        sebum,
         part_mask("right_ear", "left_ear"),
         blood,
         under,

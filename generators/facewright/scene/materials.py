@@ -25,7 +25,7 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     """Painted pigments (face/skin.py), lids painted in lid coordinates, pores and fine lines, subsurface scattering."""
     p = sample.subject.skin
     rest = g.attribute("rest").outputs["Vector"]
-    lip, margin, _ = g.split(g.attribute("region").outputs["Vector"])
+    lip, margin, sebum = g.split(g.attribute("region").outputs["Vector"])
     round_eye = _lid_place(g)
     soft = g.math("SUBTRACT", 1.0, g.math("MULTIPLY", margin, 0.9), clamp=True)
     x, y, z = g.split(g.vector("SCALE", rest, 1 / RELIEF_TILE_MM))
@@ -40,7 +40,7 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     infrared = sample.image.spectrum == "nir"  # lamps beside the lens: the skin's own shine carries the picture
     roughness = g.math(
         "SUBTRACT",
-        (0.48 if infrared else 0.58) - 0.2 * p.oiliness,
+        (0.48 if infrared else 0.6) - 0.14 * p.oiliness,
         g.math("ADD", g.math("MULTIPLY", margin, 0.3), g.math("MULTIPLY", lip, 0.1)),
         clamp=True,
     )
@@ -61,6 +61,8 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
         specular=g.math("ADD", 0.65 if infrared else 0.42, g.math("MULTIPLY", margin, 0.3)),
         subsurface=0.45 if infrared or sample.scene == "face" else 0.7,
         radius_mm=radius,
+        coat=g.math("MULTIPLY", sebum, 0.06 + 0.3 * p.oiliness),
+        coat_roughness=0.34 - 0.1 * p.oiliness,
     )
 
 
@@ -92,9 +94,10 @@ def principled(
     specular: Any = 0.5,
     subsurface: float = 0.0,
     radius_mm: tuple[float, float, float] = (1, 1, 1),
-    coat: float = 0.0,
+    coat: Any = 0.0,
+    coat_roughness: float = 0.04,
 ) -> Socket:
-    """Return a Principled BSDF; `radius_mm` is the mean free path of the subsurface."""
+    """Return a Principled BSDF; `radius_mm` is the mean free path of the subsurface, the coat water or sebum."""
     node = g.node("ShaderNodeBsdfPrincipled", subsurface_method="BURLEY")
     g.feed(node.inputs["Base Color"], base)
     g.feed(node.inputs["Roughness"], roughness)
@@ -104,8 +107,8 @@ def principled(
         node.inputs["Subsurface Radius"].default_value = radius_mm
         node.inputs["Subsurface Scale"].default_value = 0.001
     if coat:
-        node.inputs["Coat Weight"].default_value = coat
-        node.inputs["Coat Roughness"].default_value = 0.04
+        g.feed(node.inputs["Coat Weight"], coat)
+        node.inputs["Coat Roughness"].default_value = coat_roughness
         node.inputs["Coat IOR"].default_value = CORNEA_INDEX
     if normal is not None:
         g.feed(node.inputs["Normal"], normal)

@@ -50,8 +50,8 @@ AT_CAMERA_SHARE = 0.75
 
 
 def _key_strength(values: Mapping[str, Any], u: Sequence[float]) -> float:
-    """Draw the key's strength: a flash outshines the room."""
-    low, high = (1.0, 4.0) if values["light.key_kind"] == "flash" else (0.05, 1.5)
+    """Draw the key's strength: a flash outshines the room, other keys shade the face as in photographs."""
+    low, high = (1.0, 4.0) if values["light.key_kind"] == "flash" else (0.2, 3.0)
     return low * (high / low) ** u[0]
 
 
@@ -127,7 +127,7 @@ class Light:
     )
     key_strength: float = param(Given(_key_strength), 0, 100, doc="key light, relative to the map")
     key_azimuth_deg: float = param(Given(_key_azimuth, 3), -180, 180, unit="deg", doc="position, + subject's left")
-    key_elevation_deg: float = param(Uniform(-15, 65), -90, 90, unit="deg", doc="position, + above")
+    key_elevation_deg: float = param(Normal(30, 20, -20, 75), -90, 90, unit="deg", doc="position, + above")
     key_size_mm: float = param(
         LogUniform(80, 900), 1, 10000, unit="mm", doc="edge of the softbox; window, screen and ring scale with it"
     )
