@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -94,6 +94,24 @@ class Recipe:
             return _validate(data, folder or Path())
         except RecipeError as error:
             raise RecipeError(f"{where}: {error}") from None
+
+    def pinned(self, values: Mapping[str, Any]) -> Recipe:
+        """Return the recipe with the parameters in `values`, by dotted path, held at these values.
+
+        A joint table that draws one of them goes on drawing its others. Raises RecipeError.
+        """
+        data = self.to_data() | {"joint": [table.to_data() for table in self._joints_without(values)]}
+        for path, value in values.items():
+            _put(data, path, list(value) if isinstance(value, tuple) else value, path)
+        return Recipe.from_data(data, where=self.name)
+
+    def _joints_without(self, paths: Collection[str]) -> Iterator[dist.Joint]:
+        for table in self.joints:
+            keep = [column for column, path in enumerate(table.fields) if path not in paths]
+            if keep:
+                columns = (table.fields, *table.rows, table.jitter or (0.0,) * len(table.fields))
+                fields, *rows, jitter = (tuple(line[column] for column in keep) for line in columns)
+                yield dist.Joint(fields, tuple(rows), jitter if table.jitter else ())
 
     def to_data(self) -> dict[str, Any]:
         """Return the recipe as JSON-able data that `from_data` reads back to an equal recipe."""

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from facewright.face.complexion import complexion, drives
 from facewright.face.expression import squint
 from facewright.face.skin import complexion_tint, mean_albedo, relief_tile
 from facewright.figure import Figure, build_figure, strands, surfaces
+from facewright.geometry.strands import Strands
 from facewright.recipe import DEFAULT_OUTPUTS
 from facewright.render import Frame
 from facewright.sample import Sample
@@ -130,8 +132,24 @@ class CyclesRenderer:
 
     def build(self, figure: Figure) -> tuple[Any, dict[str, list[Any]]]:
         """Build `figure` in the current scene; return the scene and its objects by label role."""
-        bpy, sample = self.bpy, figure.sample
+        bpy = self.bpy
         scene = bpy.context.scene
+        groups = self.body(figure, scene.collection)
+        scene.camera = camera_object(bpy, figure.camera, scene.collection)
+        mirrors = [thing for thing in groups["eyes"] if thing.pass_index == passes.CORNEA] + groups["clear"]
+        lamps(bpy, figure, scene.collection, mirrors)
+        scene.world = world_light(bpy, figure, self.hdri_folder, self._means)
+        backdrop_plane(bpy, figure, self.backdrop_folder, self._means, scene.collection)
+        self._settings(scene, figure.sample)
+        return scene, groups
+
+    def body(self, figure: Figure, collection: Any) -> dict[str, list[Any]]:
+        """Build the person of `figure` in `collection`; return the objects by label role."""
+        with ThreadPoolExecutor(1) as pool:  # hair grows while textures are painted: both are numpy's work
+            return self._body(figure, collection, pool.submit(strands, figure))
+
+    def _body(self, figure: Figure, collection: Any, grown: Future[list[Strands]]) -> dict[str, list[Any]]:
+        bpy, sample = self.bpy, figure.sample
         images = self._images(figure)
         materials: dict[tuple[str, str], Any] = {}
 
@@ -145,7 +163,7 @@ class CyclesRenderer:
 
         groups: dict[str, list[Any]] = {"surface": [], "eyes": [], "strands": [], "clear": [], "lenses": []}
         for part in surfaces(figure):
-            thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
+            thing = upload.mesh_object(bpy, part, material(part.material), collection)
             thing.pass_index = passes.TEAR if part.material == "tear" else 0
             thing["matted"] = bool(np.isin(part.labels, passes.MATTE_LABELS).any())
             thing["covers"] = bool(np.isin(part.labels, COVERING).all())
@@ -154,27 +172,21 @@ class CyclesRenderer:
             matrix = np.eye(4)
             matrix[:3, :3], matrix[:3, 3] = eye.rotation, eye.centre * upload.METRES
             for part in eye.meshes:
-                thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
+                thing = upload.mesh_object(bpy, part, material(part.material), collection)
                 thing.matrix_world = matrix.T.tolist()
                 thing.pass_index = passes.REFRACTING.get(part.material, 0)
                 if part.material == "pupil":
                     thing["glow"] = labels.pupil_brightness(figure, eye.globe.side)
                 groups["eyes"].append(thing)
         for part in figure.glasses.meshes() if figure.glasses else ():
-            thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
+            thing = upload.mesh_object(bpy, part, material(part.material), collection)
             thing.pass_index = passes.REFRACTING.get(part.material, 0)
             groups["lenses"].append(thing)
-        for hairs in strands(figure):
-            thing = upload.strand_object(bpy, hairs, material(hairs.channel), scene.collection)
+        for hairs in grown.result():
+            thing = upload.strand_object(bpy, hairs, material(hairs.channel), collection)
             thing["channel"] = hairs.channel
             groups["strands"].append(thing)
-        scene.camera = camera_object(bpy, figure.camera, scene.collection)
-        mirrors = [thing for thing in groups["eyes"] if thing.pass_index == passes.CORNEA] + groups["clear"]
-        lamps(bpy, figure, scene.collection, mirrors)
-        scene.world = world_light(bpy, figure, self.hdri_folder, self._means)
-        backdrop_plane(bpy, figure, self.backdrop_folder, self._means, scene.collection)
-        self._settings(scene, sample)
-        return scene, groups
+        return groups
 
     def _white_balance(self, sample: Sample) -> Array:
         """Return channel gains (3,) that undo WHITE_BALANCE of the illuminant's colour, as a camera does."""

@@ -45,6 +45,7 @@ def mesh_object(bpy: Any, part: Mesh, material: Any, collection: Any) -> Any:
         data.normals_split_custom_set_from_vertices(part.points["normal"].tolist())
     data.materials.append(material)
     thing = bpy.data.objects.new(part.name, data)
+    thing["part"] = part.name
     collection.objects.link(thing)
     return thing
 
@@ -63,6 +64,7 @@ def strand_object(bpy: Any, hairs: Strands, material: Any, collection: Any) -> A
         tint.data.foreach_set("value", hairs.tint.astype(np.float32))
     data.materials.append(material)
     thing = bpy.data.objects.new(hairs.name, data)
+    thing["part"], thing["label"] = hairs.name, int(hairs.label)
     collection.objects.link(thing)
     return thing
 

@@ -1,0 +1,212 @@
+"""The Sample in the open scene: one collection that is built, moved in place, and removed without a trace.
+
+The person stands at the world's origin, in metres. World, render settings and the scene's own camera stay the user's;
+the collection's camera is looked through by the 3D view alone.
+"""
+
+import dataclasses
+import json
+
+import bpy
+import numpy as np
+from bpy.app.handlers import persistent
+
+from facewright.figure import build_figure, gaze_angles, moving
+from facewright.sample import Sample, data_at, parameters
+from facewright.scene import CyclesRenderer
+from facewright.scene.upload import METRES
+from facewright.scene.world import camera_object, lamps
+
+NAME = "Facewright"
+TAG = "facewright"
+"""Custom property of everything that is ours; the collection's holds the Sample that stands there."""
+TARGET = "gaze target"
+MOVING = ("gaze.", "expression.blink", "expression.wink", "subject.eye.pupil_mm", "subject.eye.anisocoria_mm")
+"""Parameters that move eyes and lids and nothing else: the preview follows them in place."""
+STRAND_MM = 0.8
+"""A preview's pixel: strands are at their widest then, and fewest."""
+
+
+def collection_of(scene):
+    """Return the preview's collection in `scene`, None without one."""
+    return next((found for found in scene.collection.children_recursive if TAG in found), None)
+
+
+def standing(scene):
+    """Return the Sample that stands in `scene`, None without a preview."""
+    collection = collection_of(scene)
+    return Sample.from_data(json.loads(collection[TAG])) if collection else None
+
+
+def part(scene, name):
+    """Return the preview's object called `name`, None where there is none."""
+    collection = collection_of(scene)
+    return next((thing for thing in collection.all_objects if thing.get("part") == name), None) if collection else None
+
+
+def figure_of(sample):
+    """Return the Figure of `sample` at the density of a viewport: everywhere as fine as a face scene, few strands."""
+    wide = max(16, round(sample.camera.field_mm / STRAND_MM))
+    high = max(16, round(wide * sample.image.height / sample.image.width))
+    image = dataclasses.replace(sample.image, width=wide, height=high)
+    return build_figure(dataclasses.replace(sample, scene="face", image=image))
+
+
+def build(scene, sample):
+    """Build `sample` in `scene` in place of a former preview. Return the collection."""
+    figure = figure_of(sample)
+    remove(scene)
+    collection = bpy.data.collections.new(NAME)
+    scene.collection.children.link(collection)
+    groups = CyclesRenderer().body(figure, collection)
+    for thing in groups["clear"]:
+        thing.hide_viewport = True
+    camera = camera_object(bpy, figure.camera, collection)
+    camera["part"] = "camera"
+    lamps(bpy, dataclasses.replace(figure, leds=figure.leds[:0]), collection, [])
+    target = bpy.data.objects.new("Gaze target", None)
+    target.empty_display_type, target.empty_display_size = "SPHERE", 0.012
+    target.show_in_front = target.show_name = True
+    target["part"] = TARGET
+    collection.objects.link(target)
+    for thing in collection.objects:
+        thing[TAG] = True
+    _stand(collection, sample, figure)
+    for thing in [*groups["eyes"], *groups["lenses"]]:
+        _see_through(thing)
+    bpy.context.view_layer.update()
+    return collection
+
+
+def _see_through(thing):
+    """Let solid view look through corneas and lenses."""
+    material = thing.active_material
+    if material and material.name.startswith(("cornea", "lens")):
+        thing.show_transparent = True
+        material.diffuse_color = (1.0, 1.0, 1.0, 0.06)
+
+
+def move(scene, sample):
+    """Move eyes, lids and lashes of the preview to `sample`; return whether that was all that differs."""
+    collection = collection_of(scene)
+    if collection is None or not _only_moves(standing(scene), sample):
+        return False
+    figure = figure_of(sample)
+    things = {thing["part"]: thing for thing in collection.all_objects if "part" in thing}
+    surfaces, lashes = moving(figure)
+    for eye in figure.eyes.values():
+        matrix = np.eye(4)
+        matrix[:3, :3], matrix[:3, 3] = eye.rotation, eye.centre * METRES
+        for mesh in eye.meshes:
+            things[mesh.name].matrix_world = matrix.T.tolist()  # RNA takes columns
+            surfaces[mesh.name] = mesh.vertices
+    for name, vertices in surfaces.items():
+        data = things[name].data
+        data.vertices.foreach_set("co", np.ascontiguousarray(vertices * METRES, np.float32).ravel())
+        data.update()
+    for hairs in lashes:
+        data = things[hairs.name].data
+        data.position_data.foreach_set("vector", np.ascontiguousarray(hairs.points * METRES, np.float32).ravel())
+        data.update_tag()
+    _stand(collection, sample, figure)
+    return True
+
+
+def _only_moves(before, after):
+    old, new = before.to_data(), after.to_data()
+    changed = [path for path in parameters() if data_at(old, path) != data_at(new, path)]
+    same = all(old[key] == new[key] for key in ("scene", "seed", "subject_index"))
+    return same and all(path.startswith(MOVING) for path in changed)
+
+
+def _stand(collection, sample, figure):
+    """Note that `sample` stands there, and put the gaze target where it looks."""
+    from . import overlay
+
+    collection[TAG] = json.dumps(sample.to_data())
+    target = next(thing for thing in collection.all_objects if thing.get("part") == TARGET)
+    if not _following:
+        target.location = (figure.gaze_target * METRES).tolist()
+    _seen[collection.name] = tuple(target.location)
+    overlay.forget()
+
+
+def remove(scene):
+    """Remove the preview from `scene`; what is not ours moves to the scene's own collection."""
+    from . import overlay
+
+    collection = collection_of(scene)
+    if collection is None:
+        return
+    things = [thing for thing in collection.all_objects if TAG in thing]
+    for thing in collection.all_objects:
+        if TAG not in thing and thing.name not in scene.collection.objects:
+            scene.collection.objects.link(thing)
+    data = {thing.data for thing in things if thing.data}
+    materials = {slot.material for thing in things for slot in thing.material_slots if slot.material}
+    images = {node.image for made in materials for node in made.node_tree.nodes if getattr(node, "image", None)}
+    bpy.data.batch_remove([*things, collection])
+    for store in (data, materials, images):
+        bpy.data.batch_remove([block for block in store if block.users == 0])
+    overlay.forget()
+
+
+# -- the gaze target ------------------------------------------------------------------------------------------------
+
+_seen = {}
+_following = False
+
+
+def follow(scene):
+    """Let both eyes look at where the target has been put; return whether it had moved."""
+    global _following
+    target = part(scene, TARGET)
+    if target is None:
+        return False
+    _seen[collection_of(scene).name] = tuple(target.location)
+    sample = standing(scene)
+    place = np.array(target.matrix_world.translation) / METRES
+    yaw, pitch, distance = gaze_angles(figure_of(sample), place)
+    angles = {"gaze.reference": "head", "gaze.yaw_deg": yaw, "gaze.pitch_deg": pitch, "gaze.distance_mm": distance}
+    _following = True
+    try:
+        from .props import of
+
+        of(scene).hold({path: _within(path, value) for path, value in angles.items()})
+    finally:
+        _following = False
+    return True
+
+
+def _within(path, value):
+    spec = parameters()[path][0]
+    return value if spec.low is None else min(max(value, spec.low), spec.high)
+
+
+@persistent
+def _notice(scene, depsgraph):
+    """Follow the target soon after it was dragged: a handler may not change the scene itself."""
+    collection = collection_of(scene)
+    if collection is None or collection.name not in _seen or not depsgraph.id_type_updated("OBJECT"):
+        return
+    target = part(scene, TARGET)
+    moved = target and np.abs(np.subtract(target.location, _seen[collection.name])).max() > 1e-6
+    if moved and not bpy.app.timers.is_registered(_follow_soon):
+        bpy.app.timers.register(_follow_soon, first_interval=0.0)
+
+
+def _follow_soon():
+    for window in bpy.context.window_manager.windows:
+        follow(window.scene)
+
+
+def register():
+    """Watch the gaze target."""
+    bpy.app.handlers.depsgraph_update_post.append(_notice)
+
+
+def unregister():
+    """Stop watching it."""
+    bpy.app.handlers.depsgraph_update_post.remove(_notice)
+    if bpy.app.timers.is_registered(_follow_soon):
+        bpy.app.timers.unregister(_follow_soon)

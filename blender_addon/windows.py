@@ -1,0 +1,45 @@
+"""What the windows show: pictures, redrawn areas, the view through a frame's camera."""
+
+import math
+
+import bpy
+
+from facewright.world.parameters import STUDIO_HDRIS
+
+
+def areas(context, kind):
+    """Return the areas of `kind` in all windows."""
+    return [area for window in context.window_manager.windows for area in window.screen.areas if area.type == kind]
+
+
+def redraw(context, kind):
+    """Draw all areas of `kind` anew."""
+    for area in areas(context, kind):
+        area.tag_redraw()
+
+
+def show(context, image):
+    """Show `image` in the Image Editor: one that is open, else a new window."""
+    image.reload() if image.source == "FILE" else image.update()
+    if bpy.app.background:
+        return
+    editors = areas(context, "IMAGE_EDITOR")
+    if not editors:
+        bpy.ops.wm.window_new()
+        editors = [context.window_manager.windows[-1].screen.areas[0]]
+        editors[0].type = "IMAGE_EDITOR"
+    editors[0].spaces.active.image = image
+
+
+def look(space, camera, light):
+    """Look through `camera` in 3D view `space`, lit by `light`'s environment where it is one of Blender's own."""
+    space.use_local_camera = True
+    space.camera = camera
+    space.region_3d.view_perspective = "CAMERA"
+    shading = space.shading
+    shading.type = "MATERIAL"
+    shading.use_scene_lights, shading.use_scene_world = True, False
+    if light.hdri in STUDIO_HDRIS:
+        shading.studio_light = f"{light.hdri}.exr"
+        shading.studiolight_rotate_z = math.remainder(math.radians(light.hdri_rotation_deg), 2 * math.pi)
+        shading.studiolight_intensity = min(2.0, light.hdri_strength)
