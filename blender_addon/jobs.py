@@ -158,7 +158,15 @@ def order(output, recipe, seed, start, count, options):
         place.mkdir(parents=True, exist_ok=True)
     layout.write_atomic(place / "recipe.json", layout.dump(recipe.to_data(), indent=2))
     frames = ["--seed", str(seed), "--start", str(start), "--count", str(count)]
-    arguments = ["generate", str(place / "recipe.json"), "-o", str(place.with_suffix("")), *frames, *options, "--json-events"]
+    arguments = [
+        "generate",
+        str(place / "recipe.json"),
+        "-o",
+        str(place.with_suffix("")),
+        *frames,
+        *options,
+        "--json-events",
+    ]
     layout.write_atomic(place / "job.json", layout.dump({"arguments": arguments}, indent=2))
     return at(place)
 

@@ -2,11 +2,10 @@
 
 import functools
 import json
-import threading
 from pathlib import Path
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+from bpy.props import EnumProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from facewright import doctor
@@ -225,7 +224,17 @@ class _Working:
         return {"FINISHED"}
 
 
-class FACEWRIGHT_OT_generate(_Working, bpy.types.Operator):
+class _Batch(_Working):
+    """A job whose report is opened when it is done."""
+
+    def end(self, context):
+        result = super().end(context)
+        if result == {"FINISHED"} and not bpy.app.background:
+            bpy.ops.facewright.report("INVOKE_DEFAULT", folder=str(self.job.folder))
+        return result
+
+
+class FACEWRIGHT_OT_generate(_Batch, bpy.types.Operator):
     """Render the batch in another Blender: frames from First Index on, as a dataset in the output folder"""
 
     bl_idname = "facewright.generate"
@@ -238,14 +247,8 @@ class FACEWRIGHT_OT_generate(_Working, bpy.types.Operator):
         job.start()
         return job
 
-    def end(self, context):
-        result = super().end(context)
-        if result == {"FINISHED"} and not bpy.app.background:
-            bpy.ops.facewright.report("INVOKE_DEFAULT", folder=str(self.job.folder))
-        return result
 
-
-class FACEWRIGHT_OT_resume(FACEWRIGHT_OT_generate):
+class FACEWRIGHT_OT_resume(_Batch, bpy.types.Operator):
     """Go on with a job that was stopped, or watch one that still runs"""
 
     bl_idname = "facewright.resume"
@@ -399,7 +402,9 @@ class FACEWRIGHT_OT_doctor(bpy.types.Operator):
         findings = doctor.examine(preferences.refiner_python(context) or None)
         preferences.of(context).findings = json.dumps(findings)
         bad = [finding.what for finding in findings if finding.needed and not finding.ok]
-        self.report({"WARNING"} if bad else {"INFO"}, f"To fix: {', '.join(bad)}" if bad else "All that is needed is here")
+        self.report(
+            {"WARNING"} if bad else {"INFO"}, f"To fix: {', '.join(bad)}" if bad else "All that is needed is here"
+        )
         return {"FINISHED"}
 
 

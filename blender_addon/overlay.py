@@ -65,7 +65,7 @@ def hairs(scene):
 
 
 def strokes(scene, marks):
-    """Return segments (S, 2, 3) in m and colours (S, 4) of landmarks and gaze axes, as far as `marks` has them."""
+    """Return segments (S, 2, 3) in m and colours (S, 4) of the `marks` that are lines."""
     figure = preview.figure_of(preview.standing(scene))
     segments, colours = [], []
     if "LANDMARKS" in marks:
@@ -78,9 +78,21 @@ def strokes(scene, marks):
                 tip = eye.centre + ARROW_MM * (eye.rotation @ axis)
                 segments.append(np.stack([eye.centre, tip])[None])
                 colours.append(_rgba(COLOURS[kind]))
+    if "FRAME" in marks:
+        edge = _frame(figure)
+        segments.append(np.stack([edge, np.roll(edge, -1, axis=0)], axis=1))
+        colours += [_rgba(COLOURS["boxes"])] * 4
     if not segments:
         return np.zeros((0, 2, 3), np.float32), np.zeros((0, 4), np.float32)
     return (np.concatenate(segments) * METRES).astype(np.float32), np.array(colours, np.float32)
+
+
+def _frame(figure):
+    """Return the corners (4, 3) in mm of the picture in the plane of what the camera is aimed at."""
+    camera = figure.camera
+    pixels = np.array([[0, 0, 1], [camera.width, 0, 1], [camera.width, camera.height, 1], [0, camera.height, 1]], float)
+    rays = pixels @ np.linalg.inv(camera.K).T
+    return (figure.sample.camera.distance_mm * rays - camera.translation_mm) @ camera.rotation
 
 
 def _rgba(text):
@@ -121,7 +133,7 @@ def draw(context):
         _batches["of"] = wanted
         if "CLASSES" in settings.overlay_marks:
             _batches["classes"] = _class_batches(scene, settings.overlay_opacity)
-        if settings.overlay_marks & {"LANDMARKS", "GAZE"}:
+        if settings.overlay_marks - {"CLASSES"}:
             _batches["strokes"] = _stroke_batch(scene, settings.overlay_marks)
     if "classes" in _batches:
         _draw_classes(_batches["classes"])

@@ -54,13 +54,12 @@ class FACEWRIGHT_PT_main(_Panel, bpy.types.Panel):
         if preview.collection_of(context.scene):
             row = layout.row(align=True)
             row.operator("facewright.look", icon="VIEW_CAMERA", text="Look Through")
-            row.prop(settings, "live", toggle=True)
-            row.prop(settings, "show_overlay", toggle=True, text="Labels")
+            row.prop(settings, "show_overlay", toggle=True, text="Labels", icon="OVERLAY")
 
 
 class _Section(_Panel):
     bl_parent_id = "FACEWRIGHT_PT_main"
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012  (Blender reads it)
+    bl_options = {"DEFAULT_CLOSED"}
 
     def fill(self, layout, context, settings):
         pass  # its groups are panels of their own
@@ -79,6 +78,7 @@ class FACEWRIGHT_PT_eyes(_Section, bpy.types.Panel):
 
     def fill(self, layout, context, settings):
         target = preview.part(context.scene, preview.TARGET)
+        layout.prop(settings, "live")
         if target:
             layout.prop(target, "location", text="Gaze Target")
         else:
@@ -206,7 +206,7 @@ _PARENTS = {
 class _Group(_Panel):
     """One group of parameters: a row each, its pin before it."""
 
-    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012  (Blender reads it)
+    bl_options = {"DEFAULT_CLOSED"}
     group = ""
 
     def draw_header_preset(self, context):
@@ -238,11 +238,11 @@ def _group_panel(parent, group):
 
 _CLASSES = (
     FACEWRIGHT_PT_main,
-    FACEWRIGHT_PT_run,
     *_PARENTS,
     FACEWRIGHT_PT_labels,
     FACEWRIGHT_PT_refiner,
     FACEWRIGHT_PT_output,
+    FACEWRIGHT_PT_run,
     *(_group_panel(parent, group) for parent, groups in _PARENTS.items() for group in groups),
 )
 

@@ -111,7 +111,9 @@ def _value_property(path, spec, kind):
     about = spec.doc + (f", in {spec.unit}" if spec.unit else "")
     options = {"name": _title(path, spec.unit), "description": about, "update": _edited(path)}
     if kind == "float":
-        return FloatProperty(min=spec.low, max=spec.high, precision=3, step=max(1, 100 * (spec.high - spec.low) / 200), **options)
+        return FloatProperty(
+            min=spec.low, max=spec.high, precision=3, step=max(1, 100 * (spec.high - spec.low) / 200), **options
+        )
     if kind == "int":
         return IntProperty(min=spec.low, max=spec.high, **options)
     if kind == "bool":
@@ -190,25 +192,31 @@ class FacewrightSettings(bpy.types.PropertyGroup):
         name="File", subtype="FILE_PATH", description="Recipe file, .json or .yaml", update=_base_edited
     )
     seed: IntProperty(
-        name="Seed", min=0, description="Seed of everything drawn; with recipe and index it is the frame",
+        name="Seed",
+        min=0,
+        description="Seed of everything drawn; with recipe and index it is the frame",
         update=_place_edited,
     )
     index: IntProperty(
         name="Index", min=0, description="Number of the frame in the batch that is shown", update=_place_edited
     )
     frames_per_subject: IntProperty(
-        name="Frames per Person", min=1, max=10**6, default=1, update=_place_edited,
+        name="Frames per Person",
+        min=1,
+        max=10**6,
+        default=1,
+        update=_place_edited,
         description="Consecutive frames that share a person and differ in gaze, expression, camera and light",
     )
     outputs: EnumProperty(
-        name="Layers", options={"ENUM_FLAG"}, description="What a record holds beside picture and truth",
+        name="Layers",
+        options={"ENUM_FLAG"},
+        description="What a record holds beside picture and truth",
         items=[(name, name.replace("_", " "), LAYERS[name].doc) for name in OUTPUTS],
     )
     count: IntProperty(name="Frames", min=1, max=10**8, default=24, description="Frames of the batch")
     start: IntProperty(name="First Index", min=0, description="Index of the batch's first frame")
-    refiner: EnumProperty(
-        name="Refiner", items=list(_refiners()), description="What makes rendered frames look real"
-    )
+    refiner: EnumProperty(name="Refiner", items=list(_refiners()), description="What makes rendered frames look real")
     refiner_file: StringProperty(
         name="File", subtype="FILE_PATH", description="Profile (.yaml) or learned refiner (.safetensors)"
     )
@@ -219,15 +227,28 @@ class FacewrightSettings(bpy.types.PropertyGroup):
         name="Label Overlay", description="Draw the labels over the preview in all 3D views", update=_redraw
     )
     overlay_opacity: FloatProperty(
-        name="Opacity", subtype="FACTOR", min=0, max=1, default=0.65, description="Of the class colours, 0 to 1",
+        name="Opacity",
+        subtype="FACTOR",
+        min=0,
+        max=1,
+        default=0.65,
+        description="Of the class colours, 0 to 1",
         update=_redraw,
     )
     overlay_marks: EnumProperty(
-        name="Marks", options={"ENUM_FLAG"}, default={"CLASSES", "LANDMARKS", "GAZE"}, update=_redraw,
+        name="Marks",
+        options={"ENUM_FLAG"},
+        default={"CLASSES", "LANDMARKS", "GAZE", "FRAME"},
+        update=_redraw,
         description="What the overlay shows",
         items=[
-            ("CLASSES", "Classes", "Segmentation classes in their colours, as surfaces; refraction is left to the render"),
+            (
+                "CLASSES",
+                "Classes",
+                "Segmentation classes in their colours, as surfaces; refraction is left to the render",
+            ),
             ("LANDMARKS", "Landmarks", "iBUG-68 as crosses of 2.4 mm"),
+            ("FRAME", "Frame", "The edge of the picture, in the plane of what the camera is aimed at"),
             ("GAZE", "Gaze", "Optical and visual axis of each eye, 60 mm long"),
         ],
     )
@@ -282,7 +303,10 @@ class FacewrightSettings(bpy.types.PropertyGroup):
     def recipe(self):
         """Return the Recipe of the panel: what Preview shows and Generate renders. Raises RecipeError."""
         data = self.base().pinned(self.pinned()).to_data()
-        data |= {"frames_per_subject": self.frames_per_subject, "outputs": [name for name in OUTPUTS if name in self.outputs]}
+        data |= {
+            "frames_per_subject": self.frames_per_subject,
+            "outputs": [name for name in OUTPUTS if name in self.outputs],
+        }
         return Recipe.from_data(data, where=self.source())
 
     def sample(self):

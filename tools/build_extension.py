@@ -46,7 +46,17 @@ def build(output: Path) -> Path:
 
 def wheel(folder: Path, *arguments: str, **environment: str) -> None:
     """Let pip build one wheel into `folder`."""
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "--no-deps", "-w", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "-w",
+        str(folder),
+    ]
     subprocess.run([*command, *arguments], check=True, env=os.environ | environment)
 
 
@@ -78,7 +88,9 @@ def cli() -> Path | None:
     """Return the script behind `blender --command extension` in pip's bpy, without loading that."""
     found = util.find_spec("bpy")
     places = list(found.submodule_search_locations or []) if found else []
-    return next((path for place in places for path in Path(place).glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py")), None)
+    return next(
+        (path for place in places for path in Path(place).glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py")), None
+    )
 
 
 if __name__ == "__main__":

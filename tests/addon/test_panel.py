@@ -1,0 +1,85 @@
+"""The panel's state is a recipe: pins, dice, presets, files."""
+
+import json
+
+import bpy
+import pytest
+
+from facewright import Recipe, sample
+from facewright.sample import data_at, parameters
+
+
+def test_every_parameter_is_in_one_group_with_a_tooltip_that_says_its_unit(addon, settings):
+    listed = [path for group in addon.props.GROUPS for path in addon.props.members(group)]
+    assert sorted(listed) == sorted(parameters())
+    for path, (spec, _) in parameters().items():
+        found = settings.values.bl_rna.properties[addon.props.identifier(path)]
+        assert found.description.startswith(spec.doc)
+        assert not spec.unit or found.description.endswith(f"in {spec.unit}")
+
+
+def test_the_panel_shows_what_the_batch_draws(addon, settings):
+    settings.preset, settings.seed, settings.index = "eye_nir", 7, 3
+    drawn = sample(Recipe.load("eye_nir"), 7, 3)
+    assert settings.sample() == drawn
+    for path in ("subject.eye.pupil_mm", "light.leds", "gaze.yaw_deg", "subject.hair.style", "image.width"):
+        shown = settings.value(path)
+        expected = data_at(drawn.to_data(), path)
+        assert shown == (pytest.approx(expected, rel=1e-6) if isinstance(expected, float) else expected)
+
+
+def test_an_edit_pins_and_the_pin_holds_in_every_frame(settings):
+    settings.values.subject_eye_pupil_mm = 4.2
+    assert settings.pinned() == {"subject.eye.pupil_mm": 4.2}
+    for settings.index in range(3):
+        assert settings.sample().subject.eye.pupil_mm == 4.2
+    settings.values.pin_subject_eye_pupil_mm = False
+    assert settings.pinned() == {}
+    assert settings.sample() == sample(Recipe.load("face"), 0, 2)
+
+
+def test_a_dice_redraws_its_group_alone_and_the_same_roll_gives_the_same(addon, settings):
+    before = settings.sample().to_data()
+    bpy.ops.facewright.redraw(group="IRIS", roll=5)
+    first, pinned = settings.sample().to_data(), settings.pinned()
+    assert set(pinned) == set(addon.props.members("IRIS"))
+    assert first["subject"]["eye"]["iris"] != before["subject"]["eye"]["iris"]
+    for path in set(parameters()) - set(pinned):
+        assert data_at(first, path) == data_at(before, path), path
+    bpy.ops.facewright.unpin(group="IRIS")
+    assert settings.sample().to_data() == before
+    bpy.ops.facewright.redraw(group="IRIS", roll=5)
+    assert settings.sample().to_data() == first
+    bpy.ops.facewright.redraw(group="IRIS")
+    assert settings.sample().to_data() != first
+
+
+def test_recipes_survive_a_file(settings, tmp_path):
+    settings.preset, settings.index = "openeds", 4
+    bpy.ops.facewright.redraw(group="IDENTITY", roll=2)
+    settings.values.gaze_yaw_deg = 12.5
+    settings.frames_per_subject, settings.outputs = 2, {"seg"}
+    path = tmp_path / "mine.json"
+    bpy.ops.facewright.save_recipe(filepath=str(path))
+    wanted = settings.sample()
+    assert sample(Recipe.load(path), 0, 4) == wanted
+    bpy.ops.facewright.load_recipe(filepath=str(path))
+    assert settings.pinned() == {}
+    assert (settings.frames_per_subject, settings.outputs) == (2, {"seg"})
+    assert settings.sample() == wanted
+
+
+def test_a_bad_recipe_is_one_sentence(settings, tmp_path):
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps({"gaze": {"yaw_dgr": 3}}))
+    with pytest.raises(RuntimeError, match="did you mean 'yaw_deg'"):
+        bpy.ops.facewright.load_recipe(filepath=str(path))
+    assert "yaw_dgr" in settings.problem
+    settings.preset = "face"
+    assert settings.problem == ""
+
+
+def test_the_doctor_reports_into_the_preferences(addon, settings):
+    bpy.ops.facewright.doctor()
+    found = json.loads(addon.preferences.of(bpy.context).findings)
+    assert [line[1] for line in found if line[0] == "Blender"] == [True]
