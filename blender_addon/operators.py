@@ -230,7 +230,10 @@ class _Batch(_Working):
     def end(self, context):
         result = super().end(context)
         if result == {"FINISHED"} and not bpy.app.background:
-            bpy.ops.facewright.report("INVOKE_DEFAULT", folder=str(self.job.folder))
+            try:
+                bpy.ops.facewright.report(folder=str(self.job.folder))
+            except RuntimeError as error:  # no Python at hand can write one; the frames are there all the same
+                self.report({"WARNING"}, str(error))
         return result
 
 

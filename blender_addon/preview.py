@@ -4,6 +4,7 @@ The person stands at the world's origin, in metres. World, render settings and t
 the collection's camera is looked through by the 3D view alone.
 """
 
+import colorsys
 import dataclasses
 import json
 
@@ -11,6 +12,8 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 
+from facewright.eye.iris import iris_albedo
+from facewright.face.skin import hair_colour, mean_albedo
 from facewright.figure import build_figure, gaze_angles, moving
 from facewright.sample import Sample, data_at, parameters
 from facewright.scene import CyclesRenderer
@@ -23,6 +26,8 @@ TAG = "facewright"
 TARGET = "gaze target"
 MOVING = ("gaze.", "expression.blink", "expression.wink", "subject.eye.pupil_mm", "subject.eye.anisocoria_mm")
 """Parameters that move eyes and lids and nothing else: the preview follows them in place."""
+CLEAR = ("cornea", "cornea_back", "lens", "lens_back")
+"""Materials that solid view must look through."""
 STRAND_MM = 0.8
 """A preview's pixel: strands are at their widest then, and fewest."""
 
@@ -72,18 +77,40 @@ def build(scene, sample):
     for thing in collection.objects:
         thing[TAG] = True
     _stand(collection, sample, figure)
-    for thing in [*groups["eyes"], *groups["lenses"]]:
-        _see_through(thing)
+    _paint(collection, sample)
     bpy.context.view_layer.update()
     return collection
 
 
-def _see_through(thing):
-    """Let solid view look through corneas and lenses."""
-    material = thing.active_material
-    if material and material.name.startswith(("cornea", "lens")):
-        thing.show_transparent = True
-        material.diffuse_color = (1.0, 1.0, 1.0, 0.06)
+def _paint(collection, sample):
+    """Give materials the colours that solid view shows, and let it look through corneas and lenses."""
+    subject, spectrum = sample.subject, sample.image.spectrum
+    hair = hair_colour(subject.hair, spectrum)
+    wear = subject.wear
+    colours = {
+        "skin": mean_albedo(subject.skin, spectrum),
+        "sclera": (0.75, 0.70, 0.66),
+        "iris": iris_albedo(subject.eye.iris, spectrum)[0].mean(axis=(0, 1)),
+        "pupil": (0.005, 0.005, 0.005),
+        "hat": _hsv(wear.hat.hue, wear.hat.saturation, wear.hat.value),
+        "cloth": _hsv(wear.shirt_hue, wear.shirt_saturation, wear.shirt_value),
+        **dict.fromkeys(("hair", "brows", "beard"), hair),
+        "lashes": 0.3 * hair,
+        **dict.fromkeys(("conjunctiva", "caruncle", "mouth", "tongue", "gum"), (0.45, 0.16, 0.14)),
+    }
+    for thing in collection.objects:
+        material = thing.active_material
+        name = material.name.partition(".")[0] if material else ""
+        if name in CLEAR:
+            thing.show_transparent = True
+            material.diffuse_color = (1.0, 1.0, 1.0, 0.05)
+        elif name in colours:
+            material.diffuse_color = (*colours[name][:3], 1.0)
+            material.roughness = 0.7
+
+
+def _hsv(hue, saturation, value):
+    return np.array(colorsys.hsv_to_rgb(hue, saturation, value)) ** 2.2
 
 
 def move(scene, sample):
