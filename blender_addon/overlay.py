@@ -30,10 +30,10 @@ def _forget(*_):
 
 
 def triangles(scene):
-    """Return corners (T, 3, 3) in m and class ids (T,) of all labelled surfaces of the preview; strands apart."""
+    """Return corners (T, 3, 3) in m and class ids (T,) of the preview's surfaces that are not looked through."""
     corners, ids = [], []
     for thing in preview.collection_of(scene).all_objects:
-        if thing.type != "MESH" or "seg" not in thing.data.attributes:
+        if thing.type != "MESH" or thing.hide_viewport or "seg" not in thing.data.attributes:
             continue
         data = thing.data
         data.calc_loop_triangles()

@@ -54,6 +54,7 @@ class FACEWRIGHT_PT_main(_Panel, bpy.types.Panel):
         if preview.collection_of(context.scene):
             row = layout.row(align=True)
             row.operator("facewright.look", icon="VIEW_CAMERA", text="Look Through")
+            row.use_property_split = False
             row.prop(settings, "show_overlay", toggle=True, text="Labels", icon="OVERLAY")
 
 

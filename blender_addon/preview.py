@@ -26,8 +26,8 @@ TAG = "facewright"
 TARGET = "gaze target"
 MOVING = ("gaze.", "expression.blink", "expression.wink", "subject.eye.pupil_mm", "subject.eye.anisocoria_mm")
 """Parameters that move eyes and lids and nothing else: the preview follows them in place."""
-CLEAR = ("cornea", "cornea_back", "lens", "lens_back")
-"""Materials that solid view must look through."""
+CLEAR = ("cornea", "cornea_back", "tear", "lens", "lens_back")
+"""Materials that the 3D view must see through."""
 STRAND_MM = 0.8
 """A preview's pixel: strands are at their widest then, and fewest."""
 
@@ -63,9 +63,7 @@ def build(scene, sample):
     remove(scene)
     collection = bpy.data.collections.new(NAME)
     scene.collection.children.link(collection)
-    groups = CyclesRenderer().body(figure, collection)
-    for thing in groups["clear"]:
-        thing.hide_viewport = True
+    CyclesRenderer().body(figure, collection)
     camera = camera_object(bpy, figure.camera, collection)
     camera["part"] = "camera"
     lamps(bpy, dataclasses.replace(figure, leds=figure.leds[:0]), collection, [])
@@ -83,14 +81,14 @@ def build(scene, sample):
 
 
 def _paint(collection, sample):
-    """Give materials the colours that solid view shows, and let it look through corneas and lenses."""
+    """Give materials the colours that solid view shows; corneas, tears and lenses show in renders alone."""
     subject, spectrum = sample.subject, sample.image.spectrum
     hair = hair_colour(subject.hair, spectrum)
     wear = subject.wear
     colours = {
         "skin": mean_albedo(subject.skin, spectrum),
         "sclera": (0.75, 0.70, 0.66),
-        "iris": iris_albedo(subject.eye.iris, spectrum)[0].mean(axis=(0, 1)),
+        "iris": iris_albedo(subject.eye.iris, spectrum)[0].mean(axis=(0, 1)) ** 0.8,
         "pupil": (0.005, 0.005, 0.005),
         "hat": _hsv(wear.hat.hue, wear.hat.saturation, wear.hat.value),
         "cloth": _hsv(wear.shirt_hue, wear.shirt_saturation, wear.shirt_value),
@@ -101,12 +99,10 @@ def _paint(collection, sample):
     for thing in collection.objects:
         material = thing.active_material
         name = material.name.partition(".")[0] if material else ""
-        if name in CLEAR:
-            thing.show_transparent = True
-            material.diffuse_color = (1.0, 1.0, 1.0, 0.05)
-        elif name in colours:
+        thing.hide_viewport = name in CLEAR
+        if name in colours:
             material.diffuse_color = (*colours[name][:3], 1.0)
-            material.roughness = 0.7
+            material.roughness, material.specular_intensity = 1.0, 0.0
 
 
 def _hsv(hue, saturation, value):

@@ -109,9 +109,11 @@ class Recipe:
         for table in self.joints:
             keep = [column for column, path in enumerate(table.fields) if path not in paths]
             if keep:
-                columns = (table.fields, *table.rows, table.jitter or (0.0,) * len(table.fields))
-                fields, *rows, jitter = (tuple(line[column] for column in keep) for line in columns)
-                yield dist.Joint(fields, tuple(rows), jitter if table.jitter else ())
+                yield dist.Joint(
+                    _columns(table.fields, keep),
+                    tuple(_columns(row, keep) for row in table.rows),
+                    _columns(table.jitter, keep) if table.jitter else (),
+                )
 
     def to_data(self) -> dict[str, Any]:
         """Return the recipe as JSON-able data that `from_data` reads back to an equal recipe."""
@@ -129,6 +131,10 @@ class Recipe:
         for path, chosen in self.dists.items():
             _put(data, path, chosen.to_data(), path)
         return data
+
+
+def _columns(line: Sequence[Any], keep: Sequence[int]) -> tuple[Any, ...]:
+    return tuple(line[column] for column in keep)
 
 
 def builtin_recipes() -> tuple[str, ...]:

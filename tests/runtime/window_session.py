@@ -91,6 +91,16 @@ def class_pixels():
     return int((np.abs(left - np.array(PALETTE[Label.SKIN])).max(axis=2) < 12).sum())
 
 
+def off_target(preview, scene, target):
+    """Return the largest angle in degrees between a visual axis of the preview and the way to `target`."""
+    angles = []
+    for eye in preview.figure_of(preview.standing(scene)).eyes.values():
+        axis = np.array(preview.part(scene, f"{eye.globe.side}_iris").matrix_world)[:3, :3] @ eye.globe.visual_axis
+        way = np.array(target.location) * 1000 - eye.centre
+        angles.append(float(np.degrees(np.arccos(axis @ way / np.linalg.norm(way)))))
+    return max(angles)
+
+
 def session():
     from_zip = bpy.ops.extensions.package_install_files(filepath=str(ZIP), repo="user_default", enable_on_install=True)
     found["installed"] = list(from_zip)
@@ -105,6 +115,13 @@ def session():
     before = {thing.name for thing in bpy.data.objects}
     yield from click("facewright.preview")
     yield lambda: preview.collection_of(scene)
+    yield 0.5
+    begun = time.monotonic()
+    settings().index = 1
+    bpy.ops.facewright.preview()
+    found["preview_s"], begun = time.monotonic() - begun, time.monotonic()
+    settings().values.expression_blink = 0.1
+    found["blink_s"] = time.monotonic() - begun
     found["parts"] = len(preview.collection_of(scene).all_objects)
     with in_view():
         bpy.ops.facewright.look()
@@ -112,20 +129,22 @@ def session():
     yield 1.5
     screenshot("preview")
 
-    yaw = settings().values.gaze_yaw_deg
+    iris, old = preview.part(scene, "left_iris"), preview.part(scene, "left_iris").matrix_world.copy()
     target = preview.part(scene, preview.TARGET)
     target.location.x += 0.15
-    yield lambda: settings().values.gaze_yaw_deg != yaw
+    yield lambda: iris.matrix_world != old
     yield 1.0
-    found["gaze"] = [yaw, settings().values.gaze_yaw_deg]
+    found["off_target_deg"] = off_target(preview, scene, target)
     found["pinned"] = sorted(settings().pinned())
     screenshot("gaze")
 
     found["overlay"] = [class_pixels()]
     settings().show_overlay = True
     yield 1.5
-    found["overlay"].append(class_pixels())
     screenshot("overlay")
+    settings().overlay_opacity = 1.0
+    yield 1.5
+    found["overlay"].append(class_pixels())
     settings().show_overlay = False
     yield 1.0
     found["overlay"].append(class_pixels())

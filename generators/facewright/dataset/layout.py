@@ -115,14 +115,14 @@ def _decode_png(data: bytes, name: str) -> np.ndarray:
     try:
         from PIL import Image
     except ImportError:
-        return _decode_own_png(data, name)
+        return decode_own_png(data, name)
     try:
         return np.array(Image.open(io.BytesIO(data)))
     except (OSError, SyntaxError, ValueError) as error:
         raise DatasetError(f"{name}: is not a readable PNG ({error}); render it again") from None
 
 
-def _decode_own_png(data: bytes, name: str) -> np.ndarray:
+def decode_own_png(data: bytes, name: str) -> np.ndarray:
     """Return the array of a PNG that `encode_png` wrote: one chunk of pixels, one filter for all rows."""
     try:
         width, height, depth, kind = struct.unpack(">IIBB", data[16:26])
