@@ -12,7 +12,7 @@ from facewright import doctor
 from facewright.dataset import layout
 from facewright.errors import FacewrightError, UserError
 
-from . import jobs, preferences, preview, props, refine, windows
+from . import capture, jobs, preferences, preview, props, refine, windows
 
 GROUP = EnumProperty(name="Group", items=[(name, words[0], "") for name, words in props.GROUPS.items()])
 
@@ -121,6 +121,43 @@ class FACEWRIGHT_OT_unpin(bpy.types.Operator):
     @reporting
     def execute(self, context):
         props.of(context.scene).let_go(props.members(self.group))
+
+
+class FACEWRIGHT_OT_capture_camera(bpy.types.Operator):
+    """Pin the scene's own camera and picture size: in every frame it stands so to what it is aimed at"""
+
+    bl_idname = "facewright.capture_camera"
+    bl_label = "Capture Camera"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        return context.scene.camera is not None
+
+    @reporting
+    def execute(self, context):
+        settings = props.of(context.scene)
+        settings.hold(capture.camera(context.scene, context.evaluated_depsgraph_get(), settings.sample()))
+
+
+class FACEWRIGHT_OT_capture_world(bpy.types.Operator):
+    """Pin the environment map of the scene's World as the only light, and as what stands behind"""
+
+    bl_idname = "facewright.capture_world"
+    bl_label = "Capture World"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        return context.scene.world is not None
+
+    @reporting
+    def execute(self, context):
+        settings = props.of(context.scene)
+        folder, values = capture.world(context.scene.world)
+        with props.silently():
+            settings.hdri_folder = str(folder)
+        settings.hold(values)
 
 
 class FACEWRIGHT_OT_save(bpy.types.Operator, ExportHelper):

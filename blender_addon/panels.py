@@ -91,6 +91,13 @@ class FACEWRIGHT_PT_scene(_Section, bpy.types.Panel):
 
     bl_label = "Camera & Light"
 
+    def fill(self, layout, context, settings):
+        row = layout.row(align=True)
+        row.operator("facewright.capture_camera", icon="CAMERA_DATA")
+        row.operator("facewright.capture_world", icon="WORLD_DATA")
+        for name in props.FOLDERS:
+            layout.prop(settings, name)
+
 
 class FACEWRIGHT_PT_labels(_Section, bpy.types.Panel):
     """What is recorded, and the overlay."""

@@ -26,6 +26,7 @@ from facewright.render import LAYERS
 from facewright.sample import data_at, parameters, sample
 
 FILE = "FILE"
+FOLDERS = ("hdri_folder", "backdrop_folder")
 DIGITS = 7
 """Significant digits of a pinned number: Blender's properties are 32-bit."""
 GROUPS = {
@@ -214,6 +215,18 @@ class FacewrightSettings(bpy.types.PropertyGroup):
         description="What a record holds beside picture and truth",
         items=[(name, name.replace("_", " "), LAYERS[name].doc) for name in OUTPUTS],
     )
+    hdri_folder: StringProperty(
+        name="Environment Maps",
+        subtype="DIR_PATH",
+        description="Folder of your own .hdr or .exr maps, beside Blender's eight",
+        update=_place_edited,
+    )
+    backdrop_folder: StringProperty(
+        name="Backdrops",
+        subtype="DIR_PATH",
+        description="Folder of pictures to stand behind the person",
+        update=_place_edited,
+    )
     count: IntProperty(name="Frames", min=1, max=10**8, default=24, description="Frames of the batch")
     start: IntProperty(name="First Index", min=0, description="Index of the batch's first frame")
     refiner: EnumProperty(name="Refiner", items=list(_refiners()), description="What makes rendered frames look real")
@@ -262,10 +275,12 @@ class FacewrightSettings(bpy.types.PropertyGroup):
         return bpy.path.abspath(self.recipe_file) if self.preset == FILE else self.preset
 
     def base(self):
-        """Return that Recipe. Raises RecipeError."""
+        """Return that Recipe, with the panel's folders. Raises RecipeError."""
         source = self.source()
         path = Path(source)
-        return _load(source, path.stat().st_mtime_ns if path.is_file() else 0)
+        recipe = _load(source, path.stat().st_mtime_ns if path.is_file() else 0)
+        folders = {key: bpy.path.abspath(getattr(self, key)) for key in FOLDERS if getattr(self, key)}
+        return Recipe.from_data(recipe.to_data() | folders, where=source) if folders else recipe
 
     def pinned(self):
         """Return the pinned values by dotted path."""

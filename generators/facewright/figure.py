@@ -129,7 +129,7 @@ def build_figure(sample: Sample) -> Figure:
     mesh, shade = topology(near), masks(near)
     pose = sample.pose
     turn = head_rotation(*(math.radians(a) for a in (pose.head_yaw_deg, pose.head_pitch_deg, pose.head_roll_deg)))
-    camera = _camera(sample, resting, turn)
+    camera = _camera(sample, turn)
     target = _gaze_target(sample, camera, turn)
     rotations = eye_rotations(resting, target)
     coarse, head = head_surface(sample, resting, rotations)
@@ -292,12 +292,15 @@ def _posed(part: Mesh, turn: Array) -> Mesh:
     return part.moved(_turned(part.vertices, turn))
 
 
-def _camera(sample: Sample, resting: Body, turn: Array) -> CameraTruth:
+def aimed_at(sample: Sample, turn: Array) -> Array:
+    """Return the point (3,) in world mm that the camera is aimed at; `turn` (3, 3) poses the head."""
     aim = sample.camera.target
-    head_point = FACE_CENTRE_MM if aim == "face" else resting.centres[aim.removesuffix("_eye")]
-    return place(
-        sample.camera, sample.image, _turned(head_point[None], turn)[0], WORLD_FROM_HEAD @ turn, WORLD_FROM_HEAD
-    )
+    head_point = FACE_CENTRE_MM if aim == "face" else body(sample.subject).centres[aim.removesuffix("_eye")]
+    return _turned(head_point[None], turn)[0]
+
+
+def _camera(sample: Sample, turn: Array) -> CameraTruth:
+    return place(sample.camera, sample.image, aimed_at(sample, turn), WORLD_FROM_HEAD @ turn, WORLD_FROM_HEAD)
 
 
 def _gaze_target(sample: Sample, camera: CameraTruth, turn: Array) -> Array:
