@@ -60,7 +60,7 @@ class FACEWRIGHT_OT_remove(bpy.types.Operator):
 
 
 class FACEWRIGHT_OT_look(bpy.types.Operator):
-    """Look through the frame's camera in this 3D view, lit by the frame's own environment; the scene stays as it is"""
+    """Look through the frame's camera in this 3D view; Material Preview gets its environment"""
 
     bl_idname = "facewright.look"
     bl_label = "Look Through Camera"

@@ -32,14 +32,13 @@ def show(context, image):
 
 
 def look(space, camera, light):
-    """Look through `camera` in 3D view `space`, lit by `light`'s environment where it is one of Blender's own."""
+    """Look through `camera` in 3D view `space`; Material Preview takes over `light`'s map where it is Blender's own."""
     space.use_local_camera = True
     space.camera = camera
     space.region_3d.view_perspective = "CAMERA"
     shading = space.shading
-    shading.type = "MATERIAL"
-    shading.use_scene_lights, shading.use_scene_world = True, False
-    if light.hdri in STUDIO_HDRIS:
+    if shading.type == "MATERIAL" and light.hdri in STUDIO_HDRIS:
+        shading.use_scene_lights, shading.use_scene_world = True, False
         shading.studio_light = f"{light.hdri}.exr"
         shading.studiolight_rotate_z = math.remainder(math.radians(light.hdri_rotation_deg), 2 * math.pi)
         shading.studiolight_intensity = min(2.0, light.hdri_strength)
