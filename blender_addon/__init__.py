@@ -1,8 +1,8 @@
 """Facewright in Blender: a panel over the package `facewright`, which lies beside this one as a wheel."""
 
-from . import jobs, operators, overlay, panels, preferences, preview, props, refine
+from . import jobs, operators, overlay, panels, preferences, preview, props, refine, windows
 
-_MODULES = (preferences, props, operators, panels, preview, overlay, jobs, refine)
+_MODULES = (preferences, props, operators, panels, preview, overlay, jobs, refine, windows)
 
 
 def register():

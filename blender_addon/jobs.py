@@ -172,11 +172,11 @@ def order(output, recipe, seed, start, count, options):
 
 
 def at(place):
-    """Return the Job whose folder is `place`."""
+    """Return the Job whose folder is `place`, with all its events read."""
     place = Path(place)
     if place not in _jobs:
         _jobs[place] = Job(place)
-        _jobs[place].poll()
+    _jobs[place].poll()
     return _jobs[place]
 
 

@@ -40,7 +40,11 @@ class FACEWRIGHT_OT_preview(bpy.types.Operator):
 
     @reporting
     def execute(self, context):
-        preview.build(context.scene, props.of(context.scene).sample())
+        sample = props.of(context.scene).sample()
+        lookers = windows.lookers(context, preview.part(context.scene, "camera"))
+        preview.build(context.scene, sample)
+        for space in lookers:
+            windows.look(space, preview.part(context.scene, "camera"), sample.light)
 
 
 class FACEWRIGHT_OT_remove(bpy.types.Operator):
@@ -72,6 +76,25 @@ class FACEWRIGHT_OT_look(bpy.types.Operator):
     @reporting
     def execute(self, context):
         windows.look(context.space_data, preview.part(context.scene, "camera"), preview.standing(context.scene).light)
+
+
+class FACEWRIGHT_OT_keep_materials(bpy.types.Operator):
+    """Mark the preview's materials as assets: they stay in this file when the preview is removed"""
+
+    bl_idname = "facewright.keep_materials"
+    bl_label = "Materials as Assets"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        return preview.collection_of(context.scene) is not None
+
+    @reporting
+    def execute(self, context):
+        made = preview.materials_of(preview.collection_of(context.scene))
+        for material in made:
+            material.asset_mark()
+        self.report({"INFO"}, f"{len(made)} materials are assets")
 
 
 class FACEWRIGHT_OT_follow(bpy.types.Operator):
@@ -227,23 +250,21 @@ class _Working:
         return self.end(context)
 
     def watch(self, context):
-        """Look at the job twice a second from now on."""
+        """Look twice a second from now on whether it has ended; the panel keeps itself current."""
         self._timer = context.window_manager.event_timer_add(0.5, window=context.window)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
     def modal(self, context, event):
-        """Keep the panel current."""
+        """Wait for the end of the job or for ESC."""
         if event.type == "ESC" and event.value == "PRESS":
             self.job.stop()
             return {"RUNNING_MODAL"}
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
-        running = self.job.running  # before the last look at its events
-        if self.job.poll() or not running:
-            windows.redraw(context, "VIEW_3D")
-        if running:
+        if self.job.running:
             return {"PASS_THROUGH"}
+        self.job.poll()
         context.window_manager.event_timer_remove(self._timer)
         try:
             return self.end(context)

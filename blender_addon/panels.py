@@ -7,7 +7,7 @@ import bpy.utils.previews
 
 from facewright.sample import parameters
 
-from . import jobs, preferences, preview, props, refine
+from . import jobs, preferences, preview, props, refine, windows
 
 _icons = None
 PICTURE_UNITS = 5.0
@@ -70,6 +70,9 @@ class FACEWRIGHT_PT_subject(_Section, bpy.types.Panel):
     """Who it is."""
 
     bl_label = "Subject"
+
+    def fill(self, layout, context, settings):
+        layout.operator("facewright.keep_materials", icon="ASSET_MANAGER")
 
 
 class FACEWRIGHT_PT_eyes(_Section, bpy.types.Panel):
@@ -171,6 +174,7 @@ def draw_job(box, context, job):
     row = box.row(align=True)
     row.label(text=job.folder.name, icon={"running": "PLAY", "finished": "CHECKMARK"}.get(job.state, "PAUSE"))
     if job.running:
+        windows.redraw_soon()
         row.operator("facewright.stop", icon="CANCEL").place = place
     else:
         row.operator("facewright.resume", icon="FILE_REFRESH", text="" if job.finished else "Resume").place = place

@@ -166,12 +166,18 @@ def remove(scene):
         if TAG not in thing and thing.name not in scene.collection.objects:
             scene.collection.objects.link(thing)
     data = {thing.data for thing in things if thing.data}
-    materials = {slot.material for thing in things for slot in thing.material_slots if slot.material}
+    materials = materials_of(collection)
     images = {node.image for made in materials for node in made.node_tree.nodes if getattr(node, "image", None)}
     bpy.data.batch_remove([*things, collection])
     for store in (data, materials, images):
         bpy.data.batch_remove([block for block in store if block.users == 0])
     overlay.forget()
+
+
+def materials_of(collection):
+    """Return the materials of the preview's own objects."""
+    things = [thing for thing in collection.all_objects if TAG in thing]
+    return {slot.material for thing in things for slot in thing.material_slots if slot.material}
 
 
 # -- the gaze target ------------------------------------------------------------------------------------------------

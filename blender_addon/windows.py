@@ -12,10 +12,25 @@ def areas(context, kind):
     return [area for window in context.window_manager.windows for area in window.screen.areas if area.type == kind]
 
 
-def redraw(context, kind):
-    """Draw all areas of `kind` anew."""
-    for area in areas(context, kind):
+def redraw_soon():
+    """Draw the 3D views anew in a second; who is drawn asks for the next time."""
+    if not bpy.app.timers.is_registered(_redraw):
+        bpy.app.timers.register(_redraw, first_interval=1.0)
+
+
+def _redraw():
+    for area in areas(bpy.context, "VIEW_3D"):
         area.tag_redraw()
+
+
+def register():
+    """Nothing to register."""
+
+
+def unregister():
+    """Ask for nothing more."""
+    if bpy.app.timers.is_registered(_redraw):
+        bpy.app.timers.unregister(_redraw)
 
 
 def show(context, image):
@@ -29,6 +44,12 @@ def show(context, image):
         editors = [context.window_manager.windows[-1].screen.areas[0]]
         editors[0].type = "IMAGE_EDITOR"
     editors[0].spaces.active.image = image
+
+
+def lookers(context, camera):
+    """Return the 3D views that look through `camera` by their own choice."""
+    spaces = [area.spaces.active for area in areas(context, "VIEW_3D")]
+    return [space for space in spaces if camera and space.use_local_camera and space.camera == camera]
 
 
 def look(space, camera, light):

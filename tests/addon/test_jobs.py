@@ -1,5 +1,7 @@
 """Jobs run in another Blender, outlive this one, and render what the panel shows."""
 
+import importlib.util
+import os
 import time
 
 import bpy
@@ -45,7 +47,9 @@ def painted(addon, settings, output, count):
 
 
 def test_refined_beside_raw(addon, settings, output):
-    pytest.importorskip("torch", reason="refining needs torch")
+    if not importlib.util.find_spec("torch"):
+        python = os.environ.get("FACEWRIGHT_TORCH_PYTHON") or pytest.skip("refining needs torch")
+        addon.preferences.of(bpy.context).refiner_python = python
     settings.refiner = "webcam"
     with pytest.raises(RuntimeError, match="frame 0 is not rendered yet"):
         bpy.ops.facewright.refine()

@@ -51,6 +51,16 @@ def test_what_a_user_puts_into_the_collection_stays(addon, scene, settings):
     assert list(scene.collection.objects) == [cube]
 
 
+def test_materials_marked_as_assets_stay(addon, scene, settings):
+    bpy.ops.facewright.preview()
+    bpy.ops.facewright.keep_materials()
+    bpy.ops.facewright.remove()
+    kept = [material for material in bpy.data.materials if material.asset_data]
+    assert "skin" in {material.name.partition(".")[0] for material in kept}
+    assert all(node.image.size[0] for made in kept for node in made.node_tree.nodes if getattr(node, "image", None))
+    bpy.data.batch_remove(kept)
+
+
 @pytest.mark.parametrize("preset", ["face", "eye_rgb"])
 def test_moving_in_place_is_building_anew(addon, scene, settings, preset):
     settings.preset = preset

@@ -34,6 +34,7 @@ def test_installs_and_previews_by_a_click(found):
     assert found["blender"] >= [5, 2]
     assert found["installed"] == ["FINISHED"]
     assert found["parts"] > 20
+    assert found["looks_on"] == "CAMERA"
 
 
 def test_eyes_follow_the_dragged_target(found):

@@ -125,7 +125,8 @@ def session():
     found["parts"] = len(preview.collection_of(scene).all_objects)
     with in_view():
         bpy.ops.facewright.look()
-    view().spaces.active.shading.type = "SOLID"
+    bpy.ops.facewright.preview()
+    found["looks_on"] = view().spaces.active.region_3d.view_perspective
     yield 1.5
     screenshot("preview")
 
