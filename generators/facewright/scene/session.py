@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 import warnings
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from facewright.face.complexion import complexion, drives
 from facewright.face.expression import squint
 from facewright.face.skin import complexion_tint, mean_albedo, relief_tile
 from facewright.figure import Figure, build_figure, strands, surfaces
-from facewright.geometry.strands import Strands
 from facewright.recipe import DEFAULT_OUTPUTS
 from facewright.render import Frame
 from facewright.sample import Sample
@@ -145,12 +144,11 @@ class CyclesRenderer:
 
     def body(self, figure: Figure, collection: Any) -> dict[str, list[Any]]:
         """Build the person of `figure` in `collection`; return the objects by label role."""
-        with ThreadPoolExecutor(1) as pool:  # hair grows while textures are painted: both are numpy's work
-            return self._body(figure, collection, pool.submit(strands, figure))
-
-    def _body(self, figure: Figure, collection: Any, grown: Future[list[Strands]]) -> dict[str, list[Any]]:
+        with ThreadPoolExecutor(1) as pool:  # it all is numpy's work: surfaces and hair grow while textures are painted
+            grown = pool.submit(lambda: (surfaces(figure), strands(figure)))
+            images = self._images(figure)
+            parts, hair = grown.result()
         bpy, sample = self.bpy, figure.sample
-        images = self._images(figure)
         materials: dict[tuple[str, str], Any] = {}
 
         def material(name: str, key: str = "") -> Any:
@@ -162,7 +160,7 @@ class CyclesRenderer:
             return materials[name, key]
 
         groups: dict[str, list[Any]] = {"surface": [], "eyes": [], "strands": [], "clear": [], "lenses": []}
-        for part in surfaces(figure):
+        for part in parts:
             thing = upload.mesh_object(bpy, part, material(part.material), collection)
             thing.pass_index = passes.TEAR if part.material == "tear" else 0
             thing["matted"] = bool(np.isin(part.labels, passes.MATTE_LABELS).any())
@@ -182,7 +180,7 @@ class CyclesRenderer:
             thing = upload.mesh_object(bpy, part, material(part.material), collection)
             thing.pass_index = passes.REFRACTING.get(part.material, 0)
             groups["lenses"].append(thing)
-        for hairs in grown.result():
+        for hairs in hair:
             thing = upload.strand_object(bpy, hairs, material(hairs.channel), collection)
             thing["channel"] = hairs.channel
             groups["strands"].append(thing)
