@@ -13,14 +13,14 @@ def areas(context, kind):
 
 
 def redraw_soon():
-    """Draw the 3D views anew in a second; who is drawn asks for the next time."""
+    """Draw the sidebars anew in a second; who is drawn asks for the next time."""
     if not bpy.app.timers.is_registered(_redraw):
         bpy.app.timers.register(_redraw, first_interval=1.0)
 
 
 def _redraw():
-    for area in areas(bpy.context, "VIEW_3D"):
-        area.tag_redraw()
+    for region in (region for area in areas(bpy.context, "VIEW_3D") for region in area.regions if region.type == "UI"):
+        region.tag_redraw()
 
 
 def register():

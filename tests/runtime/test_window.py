@@ -50,7 +50,7 @@ def test_the_overlay_paints_the_classes_and_goes_away(found):
 
 def test_generate_renders_beside_a_window_that_answers(found):
     assert found["frames"] == [f"{index:06d}.rgb.png" for index in range(4)]
-    assert found["ticks_per_s"] > 1
+    assert found["ticks"] >= 5  # timers that ran while the job did
 
 
 def test_escape_stops_a_job(found):
