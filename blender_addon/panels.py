@@ -51,7 +51,10 @@ class FACEWRIGHT_PT_main(_Panel, bpy.types.Panel):
         row.scale_y = 1.4
         row.operator("facewright.preview", icon="USER")
         row.operator("facewright.remove", text="", icon="TRASH")
-        if preview.collection_of(context.scene):
+        collection = preview.collection_of(context.scene)
+        if collection:
+            if collection[preview.TAG] != settings.shown:
+                layout.label(text="Another frame stands here: Preview", icon="INFO")
             row = layout.row(align=True)
             row.operator("facewright.look", icon="VIEW_CAMERA", text="Look Through")
             row.use_property_split = False

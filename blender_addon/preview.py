@@ -43,6 +43,11 @@ def standing(scene):
     return Sample.from_data(json.loads(collection[TAG])) if collection else None
 
 
+def text_of(sample):
+    """Return `sample` as text, equal for equal samples."""
+    return json.dumps(sample.to_data())
+
+
 def part(scene, name):
     """Return the preview's object called `name`, None where there is none."""
     collection = collection_of(scene)
@@ -146,7 +151,7 @@ def _stand(collection, sample, figure):
     """Note that `sample` stands there, and put the gaze target where it looks."""
     from . import overlay
 
-    collection[TAG] = json.dumps(sample.to_data())
+    collection[TAG] = text_of(sample)
     target = next(thing for thing in collection.all_objects if thing.get("part") == TARGET)
     if not _following:
         target.location = (figure.gaze_target * METRES).tolist()

@@ -266,6 +266,7 @@ class FacewrightSettings(bpy.types.PropertyGroup):
         ],
     )
     filled: BoolProperty(options={"HIDDEN"}, description="Do the properties hold what is drawn?")
+    shown: StringProperty(options={"HIDDEN"}, description="The Sample that the panel shows, as JSON")
     rolls: IntProperty(options={"HIDDEN"}, description="How often a group was redrawn")
     problem: StringProperty(options={"HIDDEN"}, description="What is wrong with the recipe")
     values: PointerProperty(type=FacewrightParameters)
@@ -353,7 +354,7 @@ class FacewrightSettings(bpy.types.PropertyGroup):
         except FacewrightError as error:
             self.problem = str(error)
             return
-        self.problem, self.filled = "", True
+        self.problem, self.filled, self.shown = "", True, preview.text_of(drawn)
         data = drawn.to_data()
         for path in parameters():
             if not getattr(self.values, pin(path)):

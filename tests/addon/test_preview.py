@@ -82,11 +82,13 @@ def test_moving_in_place_is_building_anew(addon, scene, settings, preset):
         assert np.abs(built[name] - before[name]).max() > 1e-5, name
 
 
-def test_other_changes_wait_for_preview(addon, scene, settings):
+def test_other_changes_wait_for_preview_and_the_panel_says_so(addon, scene, settings):
     bpy.ops.facewright.preview()
     before = addon.preview.standing(scene)
+    assert addon.preview.collection_of(scene)[addon.preview.TAG] == settings.shown
     settings.values.subject_skin_melanin = 0.9
     assert addon.preview.standing(scene) == before
+    assert addon.preview.collection_of(scene)[addon.preview.TAG] != settings.shown
     settings.live = False
     settings.let_go(addon.props.members("SKIN"))
     settings.values.gaze_yaw_deg = 20.0
