@@ -2,6 +2,7 @@
 
     OUTPUT/NAME             the dataset; the same recipe and seed go on in the same one
     OUTPUT/NAME.job         recipe.json, job.json (the command's arguments), events.jsonl, errors.txt
+    OUTPUT/NAME.frame.job   the same of the single frame that was ordered last
 
 A job outlives this Blender, and whoever opens OUTPUT again finds it there: running, stopped or finished.
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from facewright import refining
 from facewright.dataset import claim, layout
-from facewright.errors import MissingPackage
+from facewright.errors import MissingPackage, UserError
 from facewright.farm.local import worker_command
 
 SUFFIX = ".job"
@@ -31,7 +32,7 @@ class Job:
 
     def __init__(self, place):
         self.place = Path(place)
-        self.folder = self.place.with_suffix("")
+        self.folder = self.place.parent / Path(self.argument("-o")).name
         self.process = None
         self._forget()
 
@@ -60,6 +61,10 @@ class Job:
     def arguments(self):
         """Return the command line it was ordered with."""
         return json.loads((self.place / "job.json").read_text(encoding="utf-8"))["arguments"]
+
+    def argument(self, option):
+        """Return the argument of `option`."""
+        return self.arguments[self.arguments.index(option) + 1]
 
     def start(self):
         """Start it, or go on with it."""
@@ -108,7 +113,7 @@ class Job:
     @property
     def pace(self):
         """Return seconds a frame, all workers together, None before the first."""
-        workers = int(self.arguments[self.arguments.index("--workers") + 1])
+        workers = int(self.argument("--workers"))
         return self.seconds / self.made / workers if self.made else None
 
     def words(self):
@@ -148,25 +153,22 @@ def launch(command, out, errors, environment=None):
         )
 
 
-def order(output, recipe, seed, start, count, options):
-    """Write the order of frames [start, start + count) of `recipe` under `seed`; return its Job, not yet started."""
-    refine = options[options.index("--refine") + 1] if "--refine" in options else "none"
-    mark = "" if refine == "none" else "_" + Path(refine).stem
-    name = re.sub(r"[^\w-]+", "_", recipe.name)
-    place = Path(output) / f"{name}_{recipe.digest[:8]}_seed{seed}{mark}{SUFFIX}"
+def order(output, recipe, seed, start, count, options, mark=""):
+    """Write the order of frames [start, start + count) of `recipe` under `seed`; return its Job, not yet started.
+
+    Orders of one dataset with another `mark` do not replace each other. Raises UserError while one of them is at work.
+    """
+    refine = options[options.index("--refine") + 1]
+    name = "_".join([re.sub(r"[^\w-]+", "_", recipe.name), recipe.digest[:8], f"seed{seed}"])
+    folder = Path(output) / (name if refine == "none" else f"{name}_{Path(refine).stem}")
+    if claim.is_live(folder / layout.LOCK) or any(job.running for job in _jobs.values() if job.folder == folder):
+        raise UserError(f"{folder} is being written; stop that job first")
+    place = folder.with_name(folder.name + mark + SUFFIX)
     with layout.writing(place):
         place.mkdir(parents=True, exist_ok=True)
     layout.write_atomic(place / "recipe.json", layout.dump(recipe.to_data(), indent=2))
     frames = ["--seed", str(seed), "--start", str(start), "--count", str(count)]
-    arguments = [
-        "generate",
-        str(place / "recipe.json"),
-        "-o",
-        str(place.with_suffix("")),
-        *frames,
-        *options,
-        "--json-events",
-    ]
+    arguments = ["generate", str(place / "recipe.json"), "-o", str(folder), *frames, *options, "--json-events"]
     layout.write_atomic(place / "job.json", layout.dump({"arguments": arguments}, indent=2))
     return at(place)
 

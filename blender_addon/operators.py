@@ -218,17 +218,14 @@ class FACEWRIGHT_OT_load(bpy.types.Operator, ImportHelper):
             raise UserError(settings.problem)
 
 
-def _order(context, start, count):
+def _order(context, start, count, mark=""):
     """Return the Job of frames [start, start + count) of the panel's recipe."""
     settings, chosen = props.of(context.scene), preferences.of(context)
     options = ["--workers", str(chosen.workers), "--device", chosen.device, "--refine", settings.refiner_spec()]
     python = preferences.refiner_python(context)
     options += ["--refiner-python", python] if python else []
     output = bpy.path.abspath(chosen.output)
-    job = jobs.order(output, settings.recipe(), settings.seed, start, count, options)
-    if job.running:
-        raise UserError(f"{job.folder} is being written; stop that job first")
-    return job
+    return jobs.order(output, settings.recipe(), settings.seed, start, count, options, mark)
 
 
 class _Working:
@@ -345,14 +342,14 @@ class FACEWRIGHT_OT_render(_Working, bpy.types.Operator):
     bl_options = {"REGISTER"}
 
     def begin(self, context):
-        index = props.of(context.scene).index
-        job = _order(context, index, 1)
+        self.index = props.of(context.scene).index
+        job = _order(context, self.index, 1, ".frame")
         job.start()
         return job
 
     def end(self, context):
         result = super().end(context)
-        index = props.of(context.scene).index
+        index = self.index
         if index in self.job.failures:
             raise UserError(f"frame {index}: {self.job.failures[index]}")
         path = self.job.picture(index)

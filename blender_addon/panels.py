@@ -175,7 +175,7 @@ def draw_job(box, context, job):
     """Draw one job: how far it is, what failed, its last pictures, what can be done."""
     place = str(job.place)
     row = box.row(align=True)
-    row.label(text=job.folder.name, icon={"running": "PLAY", "finished": "CHECKMARK"}.get(job.state, "PAUSE"))
+    row.label(text=job.place.stem, icon={"running": "PLAY", "finished": "CHECKMARK"}.get(job.state, "PAUSE"))
     if job.running:
         windows.redraw_soon()
         row.operator("facewright.stop", icon="CANCEL").place = place

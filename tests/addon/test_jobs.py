@@ -10,6 +10,7 @@ import pytest
 
 import facewright.dataset
 from facewright import Recipe, sample
+from facewright.errors import UserError
 
 from .conftest import TINY
 
@@ -30,8 +31,9 @@ def test_this_frame_and_generate_render_the_labels_of_the_panel_into_one_dataset
     assert bpy.ops.facewright.render() == {"FINISHED"}
     settings.start, settings.count = 5, 1
     assert bpy.ops.facewright.generate() == {"FINISHED"}
-    job = addon.jobs.found(output)[0]
+    job, frame_job = addon.jobs.found(output)
     assert (job.state, job.done, job.made, job.failures) == ("finished", 1, 0, {})
+    assert (frame_job.state, frame_job.made, frame_job.folder) == ("finished", 1, job.folder)
     frame = facewright.dataset.open(job.folder).frame(5)
     assert frame.sample == settings.sample() == sample(Recipe.load(job.place / "recipe.json"), 0, 5)
     again = cycles(frame.sample, ("seg",))
@@ -73,9 +75,12 @@ def endless(addon, settings, output):
     job.process.wait()
 
 
-def test_stopped_jobs_resume(endless):
+def test_stopped_jobs_resume(addon, settings, output, endless):
     wait_for(lambda: endless.poll() and endless.made > 2)
     assert endless.state == "running"
+    with pytest.raises(UserError, match="is being written; stop that job first"):
+        painted(addon, settings, output, 1)
+    assert endless.argument("--count") == "100000"
     assert endless.pace > 0
     assert "left" in endless.words()
     endless.stop()
