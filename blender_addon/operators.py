@@ -94,6 +94,8 @@ class FACEWRIGHT_OT_keep_materials(bpy.types.Operator):
         made = preview.materials_of(preview.collection_of(context.scene))
         for material in made:
             material.asset_mark()
+            for image in {node.image for node in material.node_tree.nodes if getattr(node, "image", None)}:
+                image.pack()
         self.report({"INFO"}, f"{len(made)} materials are assets")
 
 

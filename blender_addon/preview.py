@@ -6,7 +6,10 @@ the collection's camera is looked through by the 3D view alone.
 
 import colorsys
 import dataclasses
+import functools
+import itertools
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import bpy
 import numpy as np
@@ -17,7 +20,8 @@ from facewright.face.skin import hair_colour, mean_albedo
 from facewright.figure import build_figure, gaze_angles, moving
 from facewright.sample import Sample, data_at, parameters
 from facewright.scene import CyclesRenderer
-from facewright.scene.upload import METRES
+from facewright.scene.session import TEXTURES, textures
+from facewright.scene.upload import METRES, fill, float_image
 from facewright.scene.world import camera_object, lamps
 
 NAME = "Facewright"
@@ -28,6 +32,8 @@ MOVING = ("gaze.", "expression.blink", "expression.wink", "subject.eye.pupil_mm"
 """Parameters that move eyes and lids and nothing else: the preview follows them in place."""
 CLEAR = ("cornea", "cornea_back", "tear", "lens", "lens_back")
 """Materials that the 3D view must see through."""
+_painter = ThreadPoolExecutor(1)
+_builds = itertools.count(1)
 STRAND_MM = 0.8
 """A preview's pixel: strands are at their widest then, and fewest."""
 
@@ -68,7 +74,7 @@ def build(scene, sample):
     remove(scene)
     collection = bpy.data.collections.new(NAME)
     scene.collection.children.link(collection)
-    CyclesRenderer().body(figure, collection)
+    CyclesRenderer().body(figure, collection, _textured(figure))
     camera = camera_object(bpy, figure.camera, collection)
     camera["part"] = "camera"
     lamps(bpy, dataclasses.replace(figure, leds=figure.leds[:0]), collection, [])
@@ -83,6 +89,33 @@ def build(scene, sample):
     _paint(collection, sample)
     bpy.context.view_layer.update()
     return collection
+
+
+def _textured(figure):
+    """Return blank images that get the figure's textures as soon as they are painted, which takes a second."""
+    blank = {name: float_image(bpy, name, np.full((1, 1), 0.5)) for name in TEXTURES}
+    build = next(_builds)
+    for image in blank.values():
+        image[TAG] = build
+    painting = _painter.submit(textures, figure)
+    hang = functools.partial(_hang, painting, {name: image.name for name, image in blank.items()}, build)
+    if bpy.app.background:
+        painting.result()
+        hang()
+    else:
+        bpy.app.timers.register(hang, first_interval=0.1)
+    return blank
+
+
+def _hang(painting, names, build):
+    """Fill the images of `build` that are still there; a timer's function."""
+    if not painting.done():
+        return 0.1
+    for name, pixels in painting.result().items():
+        image = bpy.data.images.get(names[name])
+        if image and image.get(TAG) == build:
+            fill(image, pixels)
+    return None
 
 
 def _paint(collection, sample):

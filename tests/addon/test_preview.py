@@ -51,13 +51,29 @@ def test_what_a_user_puts_into_the_collection_stays(addon, scene, settings):
     assert list(scene.collection.objects) == [cube]
 
 
+def test_textures_are_those_of_the_batch(addon, scene, settings):
+    from facewright.scene.session import TEXTURES, textures
+
+    bpy.ops.facewright.preview()
+    painted = textures(addon.preview.figure_of(settings.sample()))
+    materials = addon.preview.materials_of(addon.preview.collection_of(scene))
+    images = {node.image for made in materials for node in made.node_tree.nodes if getattr(node, "image", None)}
+    assert {image.name.partition(".")[0] for image in images} == set(TEXTURES)
+    for image in images:
+        expected = painted[image.name.partition(".")[0]]
+        found = np.array(image.pixels).reshape(*expected.shape[:2], 4)[..., : 3 if expected.ndim == 3 else 1].squeeze()
+        assert found == pytest.approx(expected, rel=1e-5, abs=1e-6), image.name
+
+
 def test_materials_marked_as_assets_stay(addon, scene, settings):
     bpy.ops.facewright.preview()
     bpy.ops.facewright.keep_materials()
     bpy.ops.facewright.remove()
     kept = [material for material in bpy.data.materials if material.asset_data]
     assert "skin" in {material.name.partition(".")[0] for material in kept}
-    assert all(node.image.size[0] for made in kept for node in made.node_tree.nodes if getattr(node, "image", None))
+    images = {node.image for made in kept for node in made.node_tree.nodes if getattr(node, "image", None)}
+    assert len(images) == 8
+    assert all(image.packed_file for image in images)
     bpy.data.batch_remove(kept)
 
 

@@ -142,11 +142,15 @@ class CyclesRenderer:
         self._settings(scene, figure.sample)
         return scene, groups
 
-    def body(self, figure: Figure, collection: Any) -> dict[str, list[Any]]:
-        """Build the person of `figure` in `collection`; return the objects by label role."""
+    def body(self, figure: Figure, collection: Any, images: dict[str, Any] | None = None) -> dict[str, list[Any]]:
+        """Build the person of `figure` in `collection`; return the objects by label role.
+
+        `images` are Blender's for TEXTURES, to be painted by whoever gives them; None: they are made here.
+        """
         with ThreadPoolExecutor(1) as pool:  # it all is numpy's work: surfaces and hair grow while textures are painted
             grown = pool.submit(lambda: (surfaces(figure), strands(figure)))
-            images = self._images(figure)
+            if images is None:
+                images = {name: upload.float_image(self.bpy, name, pixels) for name, pixels in textures(figure).items()}
             parts, hair = grown.result()
         bpy, sample = self.bpy, figure.sample
         materials: dict[tuple[str, str], Any] = {}
@@ -222,33 +226,6 @@ class CyclesRenderer:
         if self.threads:
             render.threads = self.threads
         scene.view_settings.view_transform = "Raw"
-
-    def _images(self, figure: Figure) -> dict[str, Any]:
-        sample, bpy = figure.sample, self.bpy
-        albedo, height = iris_albedo(sample.subject.eye.iris, sample.image.spectrum)
-        eye = figure.eyes["left"].globe
-        limbus = math.atan2(eye.limbus_r, eye.limbus_z) / math.pi
-        white = sclera_albedo(
-            sample.subject.eye.sclera,
-            sample.image.spectrum,
-            limbus,
-            sample.subject.eye.iris.limbal_width_mm,
-            eye.radius,
-        )
-        relief, tint = periorbita(
-            sample.subject.eye.lids, sample.subject.skin, squint(sample.expression), sample.image.spectrum
-        )
-        face = sample.subject.skin, sample.subject.make_up, drives(sample.expression), sample.image.spectrum
-        return {
-            "face_relief": upload.float_image(bpy, "face_relief", complexion(*face)[0]),
-            "face_tint": upload.float_image(bpy, "face_tint", complexion_tint(*face)),
-            "skin_relief": upload.float_image(bpy, "skin_relief", relief_tile(sample.subject.skin)),
-            "lid_relief": upload.float_image(bpy, "lid_relief", relief),
-            "lid_tint": upload.float_image(bpy, "lid_tint", tint),
-            "iris": upload.float_image(bpy, "iris", albedo),
-            "iris_height": upload.float_image(bpy, "relief", height),
-            "sclera": upload.float_image(bpy, "sclera", white),
-        }
 
     def _label_layers(
         self, scene: Any, groups: dict[str, list[Any]], outputs: tuple[str, ...], truth: Truth, lens_index: float
@@ -365,6 +342,36 @@ class CyclesRenderer:
         if wanted != "auto":
             warnings.warn(f"no {wanted} device was found; rendering on the CPU", stacklevel=3)
         return "CPU"
+
+
+TEXTURES = (
+    "face_relief",
+    "face_tint",
+    "skin_relief",
+    "lid_relief",
+    "lid_tint",
+    "iris",
+    "iris_height",
+    "sclera",
+)
+"""What the materials look up."""
+
+
+def textures(figure: Figure) -> dict[str, Array]:
+    """Return the pictures (R, C) or (R, C, 3) of TEXTURES."""
+    subject, spectrum, expression = figure.sample.subject, figure.sample.image.spectrum, figure.sample.expression
+    eye, globe = subject.eye, figure.eyes["left"].globe
+    limbus = math.atan2(globe.limbus_r, globe.limbus_z) / math.pi
+    face = subject.skin, subject.make_up, drives(expression), spectrum
+    painted = (
+        complexion(*face)[0],
+        complexion_tint(*face),
+        relief_tile(subject.skin),
+        *periorbita(eye.lids, subject.skin, squint(expression), spectrum),
+        *iris_albedo(eye.iris, spectrum),
+        sclera_albedo(eye.sclera, spectrum, limbus, eye.iris.limbal_width_mm, globe.radius),
+    )
+    return dict(zip(TEXTURES, painted, strict=True))
 
 
 HIGHLIGHT = 0.62
