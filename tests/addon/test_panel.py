@@ -135,3 +135,12 @@ def test_a_captured_world_is_the_map_at_its_strength(settings, scene):
     mean = (pixels.clip(max=50).mean(axis=1) * rows[:, None]).sum(axis=0) / rows.sum()
     assert light.hdri_strength == pytest.approx(2 * mean @ [0.2126, 0.7152, 0.0722], rel=1e-4)
     bpy.data.worlds.remove(world)
+
+
+def test_fix_names_the_command_and_the_python_that_it_makes(addon, settings):
+    chosen = addon.preferences.of(bpy.context)
+    assert bpy.ops.facewright.fix_refiner() == {"FINISHED"}
+    command, python = addon.preferences.setup_command()
+    assert chosen.refiner_python == str(python)
+    assert f'"{python}" -m pip install torch kornia' in command
+    chosen.refiner_python = ""

@@ -62,7 +62,7 @@ def test_textures_are_those_of_the_batch(addon, scene, settings):
     for image in images:
         expected = painted[image.name.partition(".")[0]]
         found = np.array(image.pixels).reshape(*expected.shape[:2], 4)[..., : 3 if expected.ndim == 3 else 1].squeeze()
-        assert found == pytest.approx(expected, rel=1e-5, abs=1e-6), image.name
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6, err_msg=image.name)
 
 
 def test_materials_marked_as_assets_stay(addon, scene, settings):
