@@ -5,8 +5,9 @@
 Per frame: visible ids against ray casting with Snell's law through lenses and corneas (tests/raycast.py), outside a
 band of one pixel round every boundary and where no strand covers; the rendered pupil's and iris's centres against
 their analytic outlines; every whole glint's centre against its mirror point; the least distance of lids from the globe;
-and whether the frame would have been quarantined. Rows
-of other recipes in benchmarks/results/label_audit.json are kept. Writes benchmarks/results/label_audit.json and .md.
+and whether the frame would have been quarantined. Of faces also the
+share of frames that show each of CelebAMask-HQ's classes, and the seconds that strands took to build. Rows of other
+recipes in benchmarks/results/label_audit.json are kept. Writes benchmarks/results/label_audit.json and .md.
 """
 
 from __future__ import annotations
@@ -27,9 +28,15 @@ from raycast import cast, edges
 
 from facewright import Recipe, sample
 from facewright.check import check_frame, glint_errors
-from facewright.figure import build_figure
+from facewright.figure import build_figure, strands
 from facewright.scene import CyclesRenderer
-from facewright.schema import SIDES
+from facewright.schema import CELEBAMASK_HQ, MAPPINGS, SIDES
+
+LEAST_PIXELS = 8
+"""A class with fewer pixels does not occur."""
+CLASSES = np.zeros(256, np.uint8)
+for ours, theirs in MAPPINGS["celebamask_hq"].items():
+    CLASSES[ours] = theirs
 
 RECIPES = {"eye_rgb": (240, 180), "eye_nir": (150, 240), "face": (224, 224)}
 
@@ -57,7 +64,8 @@ def main() -> None:
 
 
 def audit(frame, found: dict) -> None:
-    label = cast(build_figure(frame.sample))
+    figure = build_figure(frame.sample)
+    label = cast(figure)
     decided = (
         (label >= 0)
         & ~edges(label)
@@ -84,6 +92,11 @@ def audit(frame, found: dict) -> None:
         if len(frame.truth.leds_mm):
             found["glint off"] += np.linalg.norm(glint_errors(frame, side), axis=1).tolist()
         found["lid clearance"].append(frame.truth.eyes[side].clearance_mm)
+    if frame.sample.camera.target == "face":
+        found["classes"].append(np.bincount(CLASSES[frame.seg].ravel(), minlength=256)[:19] >= LEAST_PIXELS)
+        start = time.process_time()
+        strands(figure)
+        found["strands"].append(time.process_time() - start)
     found["glasses"].append(frame.sample.subject.wear.glasses.kind != "none")
 
 
@@ -112,6 +125,15 @@ def write(found: dict[str, dict], args: argparse.Namespace, blender: str) -> Non
                     "p95": round(float(np.percentile(numbers, 95)), 3),
                     "max": round(float(numbers.max()), 3),
                 }
+        if values["classes"]:
+            shares = 100 * np.mean(values["classes"], axis=0)
+            row["frames with each class %"] = dict(zip(CELEBAMASK_HQ, shares.round(1).tolist(), strict=True))
+            row["strands CPU s"] = {
+                "count": len(values["strands"]),
+                "mean": round(float(np.mean(values["strands"])), 3),
+                "p95": round(float(np.percentile(values["strands"], 95)), 3),
+                "max": round(float(np.max(values["strands"])), 3),
+            }
         rows[name] = row
     result = {
         "seed": args.seed,
@@ -128,7 +150,8 @@ def write(found: dict[str, dict], args: argparse.Namespace, blender: str) -> Non
         f"| | {' | '.join(rows)} |",
         f"|---|{'---|' * len(rows)}",
     ]
-    keys = [key for key in max(rows.values(), key=len) if not key.startswith(("examples", "failed"))]
+    known = dict.fromkeys(key for row in rows.values() for key in row)
+    keys = [key for key in known if not key.startswith(("examples", "failed", "frames with each"))]
     for key in keys:
         cells = [row.get(key, "") for row in rows.values()]
         text = [
@@ -136,6 +159,10 @@ def write(found: dict[str, dict], args: argparse.Namespace, blender: str) -> Non
             for c in cells
         ]
         lines.append(f"| {key} | {' | '.join(text)} |")
+    for name, row in rows.items():
+        if shares := row.get("frames with each class %"):
+            lines += ["", f"Frames of `{name}` with at least {LEAST_PIXELS} pixels of each CelebAMask-HQ class, %:", ""]
+            lines.append(", ".join(f"{key} {value}" for key, value in shares.items()))
     lines += ["", ", ".join(f"{key} {value}" for key, value in result["machine"].items()), ""]
     (folder / "label_audit.md").write_text("\n".join(lines))
 

@@ -255,6 +255,10 @@ def eye_rotations(resting: Body, target: Array) -> dict[str, Array]:
     }
 
 
+LID_PASSES = 4
+"""How often lids are evened and fitted; after the fourth, shut lids leave no slit (12 random faces)."""
+
+
 def head_surface(sample: Sample, resting: Body, rotations: dict[str, Array]) -> tuple[Array, Array]:
     """Return basis vertices with expression, and the subdivided head with its lids on the globes; head mm."""
     near = near_side(sample)
@@ -264,8 +268,9 @@ def head_surface(sample: Sample, resting: Body, rotations: dict[str, Array]) -> 
     for side in SIDES:
         globe, centre = resting.globes[side], resting.centres[side]
         head = lids.fit(head, _lid_map(near, side), globe, centre, rotations[side])
-        head = lids.even(head, _lid_map(near, side), gaps[side], closure[side])
-        head = lids.fit(head, _lid_map(near, side), globe, centre, rotations[side])
+        for _ in range(LID_PASSES):  # each sliding onto the globe moves the edges a little apart again
+            head = lids.even(head, _lid_map(near, side), gaps[side], closure[side])
+            head = lids.fit(head, _lid_map(near, side), globe, centre, rotations[side])
         inner, lash = (_ring(head, near, side, row) for row in (lids.INNER_EDGE, lids.LASH_LINE))
         chart, skin = _lid_chart(near, side), sample.subject.eye.lids
         head = folds.fold(head, chart, lash, inner, skin, globe, centre, rotations[side])
