@@ -2,16 +2,19 @@
 
 from . import jobs, operators, overlay, panels, preferences, preview, props, refine, windows
 
-_MODULES = (preferences, props, operators, panels, preview, overlay, jobs, refine, windows)
+_REGISTERED = (preferences, props, operators, panels, preview, overlay)
 
 
 def register():
     """Register everything; called by Blender."""
-    for module in _MODULES:
+    for module in _REGISTERED:
         module.register()
 
 
 def unregister():
-    """Take everything back; called by Blender."""
-    for module in reversed(_MODULES):
+    """Take everything back; called by Blender. Jobs that run go on."""
+    for module in reversed(_REGISTERED):
         module.unregister()
+    windows.forget()
+    refine.close()
+    jobs.forget()

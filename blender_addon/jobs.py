@@ -210,10 +210,6 @@ def last_line(path):
     return lines[-1] if lines else ""
 
 
-def register():
-    """Nothing to register."""
-
-
-def unregister():
+def forget():
     """Forget the jobs; those that run go on."""
     _jobs.clear()

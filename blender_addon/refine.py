@@ -78,12 +78,3 @@ def side_by_side(frame):
     image.pixels.foreach_set(rgba.ravel())
     image.update()
     return image
-
-
-def register():
-    """Nothing to register."""
-
-
-def unregister():
-    """End the worker."""
-    close()

@@ -23,11 +23,7 @@ def _redraw():
         region.tag_redraw()
 
 
-def register():
-    """Nothing to register."""
-
-
-def unregister():
+def forget():
     """Ask for nothing more."""
     if bpy.app.timers.is_registered(_redraw):
         bpy.app.timers.unregister(_redraw)

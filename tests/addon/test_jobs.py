@@ -97,7 +97,7 @@ def test_stopped_jobs_resume(addon, settings, output, endless):
 
 def test_a_new_blender_finds_the_job_of_one_that_crashed(addon, endless, output):
     wait_for(lambda: endless.poll() and endless.made > 0)
-    addon.jobs._jobs.clear()  # what a crash forgets
+    addon.jobs.forget()  # as a crash does
     found = addon.jobs.found(output)[0]
     assert found is not endless
     assert found.state == "running"
