@@ -340,6 +340,16 @@ def test_a_png_is_what_pillow_reads(height, width, colour, seed):
         picture.verify()
     np.testing.assert_array_equal(layout.decode_layer("rgb" if colour else "seg", data, "x.png"), values)
     assert layout.encode_png(values) == data
+    np.testing.assert_array_equal(layout.decode_own_png(data, "x.png"), values)  # without pillow, as in Blender
+
+
+@pytest.mark.parametrize(
+    "harm", [lambda data: data[:30], lambda data: data[:-20], lambda data: data.replace(b"IDAT", b"IDOT")]
+)
+def test_a_damaged_png_is_told_without_pillow_too(harm):
+    data = layout.encode_png(np.full((9, 7, 3), 40, np.uint8))
+    with pytest.raises(DatasetError, match=r"x\.png: is not a readable PNG"):
+        layout.decode_own_png(harm(data), "x.png")
 
 
 def test_a_layer_of_the_wrong_shape_is_refused():

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facewright.geometry.camera import look_at
+from facewright import Recipe, sample
+from facewright.geometry.camera import WORLD_FROM_HEAD, look_at
 from facewright.geometry.ellipse import fit_ellipse
 from facewright.geometry.mesh import Subdivision
 from facewright.geometry.refraction import Conicoid, apparent_direction, trace
 from facewright.geometry.rotations import between, head_angles, head_rotation
 from facewright.truth import Ellipse, direction, pitch_yaw
+from facewright.world.camera import describe, place
 
 ANGLE = st.floats(-1.2, 1.2)
 
@@ -105,3 +107,13 @@ def test_subdividing_a_cube_keeps_it_closed_and_rounds_it():
         "Catmull-Clark, valence 3"
     )
     assert step.linear(corners)[:8] == pytest.approx(corners)
+
+
+@pytest.mark.parametrize("index", range(6))
+def test_a_described_camera_is_the_one_that_was_placed(index):
+    drawn = sample(Recipe.load("face_wild"), 1, index)
+    target = np.array([12.0, -30.0, 7.0])
+    placed = place(drawn.camera, drawn.image, target, np.eye(3), WORLD_FROM_HEAD)
+    pinhole = -placed.rotation.T @ placed.translation_mm
+    for name, value in describe(pinhole, placed.rotation, placed.K[0, 0], placed.width, target).items():
+        assert value == pytest.approx(getattr(drawn.camera, name), abs=1e-9), name

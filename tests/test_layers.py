@@ -10,6 +10,7 @@ import pytest
 import facewright
 
 HOUSE = Path(facewright.__file__).parent
+ADDON = HOUSE.parents[1] / "blender_addon"
 PURE = ("errors", "rng", "dist", "schema", "truth", "geometry")
 ORGANS = (*PURE, "eye", "face", "world")
 CORE = (*ORGANS, "sample", "recipe", "figure", "labels", "attributes")
@@ -55,6 +56,13 @@ def test_imports_go_down_only(path):
             assert below in (*MAY_IMPORT[room], room), f"{path.name} imports {name}"
     lazily = [name for name in imports(path, everywhere=True) if name.partition(".")[0] == "bpy"]
     assert not lazily or room == "scene", f"{path.name} imports bpy; only scene/ does"
+
+
+@pytest.mark.parametrize("path", sorted(ADDON.rglob("*.py")), ids=lambda path: path.name)
+def test_the_addon_is_thin(path):
+    tops = {name.partition(".")[0] for name in imports(path, everywhere=True)}
+    assert not tops & {"torch", "kornia", "facewright_refiner"}, "refining is asked of facewright.refining"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
 
 
 def test_importing_facewright_pulls_neither_bpy_nor_torch():

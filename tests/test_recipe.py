@@ -221,3 +221,25 @@ def test_a_wrong_base_is_named_with_the_file_that_extends_it(tmp_path):
 def test_bounds_far_off_the_mean_are_refused():
     with pytest.raises(RecipeError, match=r"gaze\.yaw_deg.*6 sd"):
         Recipe.from_data({"gaze": {"yaw_deg": {"normal": {"mean": 50, "sd": 1, "low": -2, "high": 3}}}})
+
+
+def test_pinned_values_hold_and_joint_tables_go_on_drawing_the_rest():
+    recipe = Recipe.from_data(
+        {
+            "joint": [
+                {"fields": ["gaze.yaw_deg", "gaze.pitch_deg"], "rows": [[-10, 2], [4, -3]], "jitter": [0, 0.5]},
+                {"fields": ["pose.head_yaw_deg"], "rows": [[7]]},
+            ]
+        }
+    )
+    pinned = recipe.pinned({"gaze.yaw_deg": 1.5, "pose.head_yaw_deg": -3.0, "subject.hair.style": "bob"})
+    assert [table.fields for table in pinned.joints] == [("gaze.pitch_deg",)]
+    assert pinned.joints[0].jitter == (0.5,)
+    for index in range(4):
+        drawn = sample(pinned, 2, index)
+        assert (drawn.gaze.yaw_deg, drawn.pose.head_yaw_deg, drawn.subject.hair.style) == (1.5, -3.0, "bob")
+        assert min(abs(drawn.gaze.pitch_deg - row) for row in (2, -3)) <= 0.5
+    assert Recipe.from_data(pinned.to_data()) == pinned
+    assert recipe.pinned({}) == recipe
+    with pytest.raises(RecipeError, match=r"gaze.yaw_deg: 99 deg is outside"):
+        recipe.pinned({"gaze.yaw_deg": 99.0})

@@ -129,7 +129,7 @@ def build_figure(sample: Sample) -> Figure:
     mesh, shade = topology(near), masks(near)
     pose = sample.pose
     turn = head_rotation(*(math.radians(a) for a in (pose.head_yaw_deg, pose.head_pitch_deg, pose.head_roll_deg)))
-    camera = _camera(sample, resting, turn)
+    camera = _camera(sample, turn)
     target = _gaze_target(sample, camera, turn)
     rotations = eye_rotations(resting, target)
     coarse, head = head_surface(sample, resting, rotations)
@@ -217,6 +217,29 @@ def strands(figure: Figure) -> list[Strands]:
     return [posed(hairs) for hairs in found]
 
 
+def moving(figure: Figure) -> tuple[dict[str, Array], list[Strands]]:
+    """Return what gaze and lids move: vertices (V, 3) of `surfaces` by name, and lashes; world mm.
+
+    The eyes' own meshes move by their `rotation`.
+    """
+    near = near_side(figure.sample)
+    head = _bent(figure.head, figure.turn, masks(near).head)
+    found = {name: head[ids] for name, ids in _cut_vertices(near).items()}
+    for eye in figure.eyes.values():
+        found |= {part.name: _posed(part, figure.turn).vertices for part in eye.adnexa}
+    lashes = [hairs for side in SIDES for hairs in _lashes(figure, side)]
+    return found, [
+        hairs.moved(_turned(hairs.points.reshape(-1, 3), figure.turn).reshape(hairs.points.shape)) for hairs in lashes
+    ]
+
+
+def gaze_angles(figure: Figure, target: Array) -> tuple[float, float, float]:
+    """Return yaw and pitch in degrees and distance in mm, counted from the head, of `target` (3,) in world mm."""
+    x, y, z = ((target @ WORLD_FROM_HEAD) - NECK_PIVOT_MM) @ figure.turn + NECK_PIVOT_MM
+    distance = math.hypot(x, y, z)
+    return math.degrees(math.atan2(-x, z)), math.degrees(math.asin(y / distance)), distance
+
+
 def _worn_on(head: Array) -> wear.Skin:
     """Return the skin that things are worn on; its ids hold on every mesh, `head` (V, 3) mm has their places."""
     mesh = topology()
@@ -274,12 +297,15 @@ def _posed(part: Mesh, turn: Array) -> Mesh:
     return part.moved(_turned(part.vertices, turn))
 
 
-def _camera(sample: Sample, resting: Body, turn: Array) -> CameraTruth:
+def aimed_at(sample: Sample, turn: Array) -> Array:
+    """Return the point (3,) in world mm that the camera is aimed at; `turn` (3, 3) poses the head."""
     aim = sample.camera.target
-    head_point = FACE_CENTRE_MM if aim == "face" else resting.centres[aim.removesuffix("_eye")]
-    return place(
-        sample.camera, sample.image, _turned(head_point[None], turn)[0], WORLD_FROM_HEAD @ turn, WORLD_FROM_HEAD
-    )
+    head_point = FACE_CENTRE_MM if aim == "face" else body(sample.subject).centres[aim.removesuffix("_eye")]
+    return _turned(head_point[None], turn)[0]
+
+
+def _camera(sample: Sample, turn: Array) -> CameraTruth:
+    return place(sample.camera, sample.image, aimed_at(sample, turn), WORLD_FROM_HEAD @ turn, WORLD_FROM_HEAD)
 
 
 def _gaze_target(sample: Sample, camera: CameraTruth, turn: Array) -> Array:
@@ -440,10 +466,9 @@ def _cut(
     """Return the faces of the parts in `table` as a mesh of its own."""
     names = head_basis().part_names
     lookup = np.zeros(len(names), np.uint8)
-    wanted = np.zeros(len(names), bool)
     for part, label in table.items():
-        lookup[names.index(part)], wanted[names.index(part)] = int(label), True
-    keep = wanted[mesh.part]
+        lookup[names.index(part)] = int(label)
+    keep = _faces_of(mesh, table)
     used, faces = np.unique(mesh.faces[keep], return_inverse=True)
     return Mesh(
         name,
@@ -453,6 +478,20 @@ def _cut(
         material,
         {key: value[used] for key, value in points.items()},
     )
+
+
+def _faces_of(mesh: Topology, table: dict[str, Label]) -> Array:
+    """Return which faces (F,) bool belong to the parts in `table`."""
+    names = head_basis().part_names
+    return np.isin(mesh.part, [names.index(part) for part in table])
+
+
+@lru_cache(maxsize=4)
+def _cut_vertices(near: str | None) -> dict[str, Array]:
+    """Return the vertices on `topology(near)` of each mesh that is cut out of the head."""
+    mesh = topology(near)
+    tables = {"skin": _SKIN_LABELS} | {name: table for name, (_, table) in _OTHER_PARTS.items()}
+    return {name: np.unique(mesh.faces[_faces_of(mesh, table)]) for name, table in tables.items()}
 
 
 def _eye(

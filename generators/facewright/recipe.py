@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -95,6 +95,26 @@ class Recipe:
         except RecipeError as error:
             raise RecipeError(f"{where}: {error}") from None
 
+    def pinned(self, values: Mapping[str, Any]) -> Recipe:
+        """Return the recipe with the parameters in `values`, by dotted path, held at these values.
+
+        A joint table that draws one of them goes on drawing its others. Raises RecipeError.
+        """
+        data = self.to_data() | {"joint": [table.to_data() for table in self._joints_without(values)]}
+        for path, value in values.items():
+            _put(data, path, list(value) if isinstance(value, tuple) else value, path)
+        return Recipe.from_data(data, where=self.name)
+
+    def _joints_without(self, paths: Collection[str]) -> Iterator[dist.Joint]:
+        for table in self.joints:
+            keep = [column for column, path in enumerate(table.fields) if path not in paths]
+            if keep:
+                yield dist.Joint(
+                    _columns(table.fields, keep),
+                    tuple(_columns(row, keep) for row in table.rows),
+                    _columns(table.jitter, keep) if table.jitter else (),
+                )
+
     def to_data(self) -> dict[str, Any]:
         """Return the recipe as JSON-able data that `from_data` reads back to an equal recipe."""
         data: dict[str, Any] = {
@@ -111,6 +131,10 @@ class Recipe:
         for path, chosen in self.dists.items():
             _put(data, path, chosen.to_data(), path)
         return data
+
+
+def _columns(line: Sequence[Any], keep: Sequence[int]) -> tuple[Any, ...]:
+    return tuple(line[column] for column in keep)
 
 
 def builtin_recipes() -> tuple[str, ...]:

@@ -46,8 +46,8 @@ class Ours:
         if name in roots:
             return machinery.PathFinder.find_spec(name, [roots[name]])
 sys.meta_path.insert(0, Ours)
-sys.argv = ["facewright_refiner.worker", sys.argv[3]]
-runpy.run_module("facewright_refiner.worker", run_name="__main__", alter_sys=True)
+sys.argv = sys.argv[3:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 # The child finds our two packages and nothing else that lies beside them: in an installed Blender extension that would
 # be a numpy of another Python.
@@ -188,17 +188,10 @@ class External(_Many):
         )
 
     def _start(self) -> None:
-        roots = [_root(name) for name in ("facewright", "facewright_refiner")]
-        # Blender's libraries and paths would be loaded instead of the child's own.
-        kept = {
-            key: value
-            for key, value in os.environ.items()
-            if key not in ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-        }
         try:
             child = subprocess.Popen(
-                [self.python, "-c", _BOOT, *roots, self.spec],
-                env=kept,
+                command_of(self.python, "facewright_refiner.worker", self.spec),
+                env=environment(),
                 text=True,
                 encoding="utf-8",
                 errors="replace",
@@ -281,6 +274,17 @@ class External(_Many):
         for line in child.stderr or ():
             if line.strip():
                 self._words.append(line.strip())
+
+
+def command_of(python: str | Path, module: str, *arguments: str) -> list[str]:
+    """Return the command that runs `module` of ours with `arguments` in another `python`."""
+    return [str(python), "-c", _BOOT, *map(_root, ("facewright", "facewright_refiner")), module, *arguments]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for another Python: without what would load Blender's libraries instead of its own."""
+    ours = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+    return {key: value for key, value in os.environ.items() if key not in ours}
 
 
 def _advice(kind: str, message: str) -> str:

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from facewright.dataset import exr
-from facewright.errors import DatasetError, MissingPackage, OutputError
+from facewright.errors import DatasetError, OutputError
 from facewright.render import LAYERS
 
 CARD, RECIPE, LOCK = "dataset.json", "recipe.json", ".lock"
@@ -115,12 +115,25 @@ def _decode_png(data: bytes, name: str) -> np.ndarray:
     try:
         from PIL import Image
     except ImportError:
-        raise MissingPackage(
-            f"{name}: reading PNG files needs the package pillow; run `python -m pip install pillow`"
-        ) from None
+        return decode_own_png(data, name)
     try:
         return np.array(Image.open(io.BytesIO(data)))
     except (OSError, SyntaxError, ValueError) as error:
+        raise DatasetError(f"{name}: is not a readable PNG ({error}); render it again") from None
+
+
+def decode_own_png(data: bytes, name: str) -> np.ndarray:
+    """Return the array of a PNG that `encode_png` wrote: one chunk of pixels, one filter for all rows."""
+    try:
+        width, height, depth, kind = struct.unpack(">IIBB", data[16:26])
+        (size,) = struct.unpack(">I", data[33:37])
+        rows = np.frombuffer(zlib.decompress(data[41 : 41 + size]), np.uint8).reshape(height, -1)
+        filters = set(rows[:, 0].tolist())
+        if data[37:41] != b"IDAT" or depth != 8 or kind not in (0, 2) or filters not in ({0}, {2}):
+            raise ValueError("of a kind that Facewright does not write; `python -m pip install pillow` reads it")
+        values = rows[:, 1:] if filters == {0} else np.cumsum(rows[:, 1:], axis=0, dtype=np.uint8)
+        return values.reshape((height, width, 3) if kind == 2 else (height, width))
+    except (struct.error, zlib.error, ValueError) as error:
         raise DatasetError(f"{name}: is not a readable PNG ({error}); render it again") from None
 
 

@@ -56,8 +56,12 @@ def run(writer: Writer, recipe: Recipe, indices: Sequence[int], station: Station
 
 def worker_command(arguments: Sequence[str]) -> list[str]:
     """Return the command that runs `facewright ARGUMENTS` in a new process of this very Python or Blender."""
-    entry = f"import sys; sys.path[:] = {sys.path!r}; from facewright.__main__ import run; run()"
-    blender = getattr(getattr(sys.modules.get("bpy"), "app", None), "binary_path", "")
+    bpy: Any = sys.modules.get("bpy")
+    blender = getattr(getattr(bpy, "app", None), "binary_path", "")
+    paths = sys.path
+    if bpy and not blender:  # bpy has put its own scripts there, in which a new process would find another "bpy"
+        paths = [path for path in paths if not Path(path).is_relative_to(bpy.utils.resource_path("LOCAL"))]
+    entry = f"import sys; sys.path[:] = {paths!r}; from facewright.__main__ import run; run()"
     if blender:
         return [blender, "--background", "--factory-startup", "--python-expr", entry, "--", *arguments]
     return [sys.executable, "-c", entry, *arguments]

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -130,9 +131,28 @@ class CyclesRenderer:
 
     def build(self, figure: Figure) -> tuple[Any, dict[str, list[Any]]]:
         """Build `figure` in the current scene; return the scene and its objects by label role."""
-        bpy, sample = self.bpy, figure.sample
+        bpy = self.bpy
         scene = bpy.context.scene
-        images = self._images(figure)
+        groups = self.body(figure, scene.collection)
+        scene.camera = camera_object(bpy, figure.camera, scene.collection)
+        mirrors = [thing for thing in groups["eyes"] if thing.pass_index == passes.CORNEA] + groups["clear"]
+        lamps(bpy, figure, scene.collection, mirrors)
+        scene.world = world_light(bpy, figure, self.hdri_folder, self._means)
+        backdrop_plane(bpy, figure, self.backdrop_folder, self._means, scene.collection)
+        self._settings(scene, figure.sample)
+        return scene, groups
+
+    def body(self, figure: Figure, collection: Any, images: dict[str, Any] | None = None) -> dict[str, list[Any]]:
+        """Build the person of `figure` in `collection`; return the objects by label role.
+
+        `images` are Blender's for TEXTURES, to be painted by whoever gives them; None: they are made here.
+        """
+        with ThreadPoolExecutor(1) as pool:  # it all is numpy's work: surfaces and hair grow while textures are painted
+            grown = pool.submit(lambda: (surfaces(figure), strands(figure)))
+            if images is None:
+                images = {name: upload.float_image(self.bpy, name, pixels) for name, pixels in textures(figure).items()}
+            parts, hair = grown.result()
+        bpy, sample = self.bpy, figure.sample
         materials: dict[tuple[str, str], Any] = {}
 
         def material(name: str, key: str = "") -> Any:
@@ -144,8 +164,8 @@ class CyclesRenderer:
             return materials[name, key]
 
         groups: dict[str, list[Any]] = {"surface": [], "eyes": [], "strands": [], "clear": [], "lenses": []}
-        for part in surfaces(figure):
-            thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
+        for part in parts:
+            thing = upload.mesh_object(bpy, part, material(part.material), collection)
             thing.pass_index = passes.TEAR if part.material == "tear" else 0
             thing["matted"] = bool(np.isin(part.labels, passes.MATTE_LABELS).any())
             thing["covers"] = bool(np.isin(part.labels, COVERING).all())
@@ -154,27 +174,21 @@ class CyclesRenderer:
             matrix = np.eye(4)
             matrix[:3, :3], matrix[:3, 3] = eye.rotation, eye.centre * upload.METRES
             for part in eye.meshes:
-                thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
+                thing = upload.mesh_object(bpy, part, material(part.material), collection)
                 thing.matrix_world = matrix.T.tolist()
                 thing.pass_index = passes.REFRACTING.get(part.material, 0)
                 if part.material == "pupil":
                     thing["glow"] = labels.pupil_brightness(figure, eye.globe.side)
                 groups["eyes"].append(thing)
         for part in figure.glasses.meshes() if figure.glasses else ():
-            thing = upload.mesh_object(bpy, part, material(part.material), scene.collection)
+            thing = upload.mesh_object(bpy, part, material(part.material), collection)
             thing.pass_index = passes.REFRACTING.get(part.material, 0)
             groups["lenses"].append(thing)
-        for hairs in strands(figure):
-            thing = upload.strand_object(bpy, hairs, material(hairs.channel), scene.collection)
+        for hairs in hair:
+            thing = upload.strand_object(bpy, hairs, material(hairs.channel), collection)
             thing["channel"] = hairs.channel
             groups["strands"].append(thing)
-        scene.camera = camera_object(bpy, figure.camera, scene.collection)
-        mirrors = [thing for thing in groups["eyes"] if thing.pass_index == passes.CORNEA] + groups["clear"]
-        lamps(bpy, figure, scene.collection, mirrors)
-        scene.world = world_light(bpy, figure, self.hdri_folder, self._means)
-        backdrop_plane(bpy, figure, self.backdrop_folder, self._means, scene.collection)
-        self._settings(scene, sample)
-        return scene, groups
+        return groups
 
     def _white_balance(self, sample: Sample) -> Array:
         """Return channel gains (3,) that undo WHITE_BALANCE of the illuminant's colour, as a camera does."""
@@ -212,33 +226,6 @@ class CyclesRenderer:
         if self.threads:
             render.threads = self.threads
         scene.view_settings.view_transform = "Raw"
-
-    def _images(self, figure: Figure) -> dict[str, Any]:
-        sample, bpy = figure.sample, self.bpy
-        albedo, height = iris_albedo(sample.subject.eye.iris, sample.image.spectrum)
-        eye = figure.eyes["left"].globe
-        limbus = math.atan2(eye.limbus_r, eye.limbus_z) / math.pi
-        white = sclera_albedo(
-            sample.subject.eye.sclera,
-            sample.image.spectrum,
-            limbus,
-            sample.subject.eye.iris.limbal_width_mm,
-            eye.radius,
-        )
-        relief, tint = periorbita(
-            sample.subject.eye.lids, sample.subject.skin, squint(sample.expression), sample.image.spectrum
-        )
-        face = sample.subject.skin, sample.subject.make_up, drives(sample.expression), sample.image.spectrum
-        return {
-            "face_relief": upload.float_image(bpy, "face_relief", complexion(*face)[0]),
-            "face_tint": upload.float_image(bpy, "face_tint", complexion_tint(*face)),
-            "skin_relief": upload.float_image(bpy, "skin_relief", relief_tile(sample.subject.skin)),
-            "lid_relief": upload.float_image(bpy, "lid_relief", relief),
-            "lid_tint": upload.float_image(bpy, "lid_tint", tint),
-            "iris": upload.float_image(bpy, "iris", albedo),
-            "iris_height": upload.float_image(bpy, "relief", height),
-            "sclera": upload.float_image(bpy, "sclera", white),
-        }
 
     def _label_layers(
         self, scene: Any, groups: dict[str, list[Any]], outputs: tuple[str, ...], truth: Truth, lens_index: float
@@ -355,6 +342,36 @@ class CyclesRenderer:
         if wanted != "auto":
             warnings.warn(f"no {wanted} device was found; rendering on the CPU", stacklevel=3)
         return "CPU"
+
+
+TEXTURES = (
+    "face_relief",
+    "face_tint",
+    "skin_relief",
+    "lid_relief",
+    "lid_tint",
+    "iris",
+    "iris_height",
+    "sclera",
+)
+"""What the materials look up."""
+
+
+def textures(figure: Figure) -> dict[str, Array]:
+    """Return the pictures (R, C) or (R, C, 3) of TEXTURES."""
+    subject, spectrum, expression = figure.sample.subject, figure.sample.image.spectrum, figure.sample.expression
+    eye, globe = subject.eye, figure.eyes["left"].globe
+    limbus = math.atan2(globe.limbus_r, globe.limbus_z) / math.pi
+    face = subject.skin, subject.make_up, drives(expression), spectrum
+    painted = (
+        complexion(*face)[0],
+        complexion_tint(*face),
+        relief_tile(subject.skin),
+        *periorbita(eye.lids, subject.skin, squint(expression), spectrum),
+        *iris_albedo(eye.iris, spectrum),
+        sclera_albedo(eye.sclera, spectrum, limbus, eye.iris.limbal_width_mm, globe.radius),
+    )
+    return dict(zip(TEXTURES, painted, strict=True))
 
 
 HIGHLIGHT = 0.62

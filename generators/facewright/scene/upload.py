@@ -45,6 +45,7 @@ def mesh_object(bpy: Any, part: Mesh, material: Any, collection: Any) -> Any:
         data.normals_split_custom_set_from_vertices(part.points["normal"].tolist())
     data.materials.append(material)
     thing = bpy.data.objects.new(part.name, data)
+    thing["part"] = part.name
     collection.objects.link(thing)
     return thing
 
@@ -63,6 +64,7 @@ def strand_object(bpy: Any, hairs: Strands, material: Any, collection: Any) -> A
         tint.data.foreach_set("value", hairs.tint.astype(np.float32))
     data.materials.append(material)
     thing = bpy.data.objects.new(hairs.name, data)
+    thing["part"], thing["label"] = hairs.name, int(hairs.label)
     collection.objects.link(thing)
     return thing
 
@@ -71,8 +73,16 @@ def float_image(bpy: Any, name: str, pixels: Array) -> Any:
     """Return a linear float image of `pixels` (R, C, 3) or (R, C), row 0 at v = 0."""
     rows, columns = pixels.shape[:2]
     image = bpy.data.images.new(name, columns, rows, float_buffer=True, is_data=True)
+    fill(image, pixels)
+    return image
+
+
+def fill(image: Any, pixels: Array) -> None:
+    """Let float `image` show `pixels` (R, C, 3) or (R, C), whatever its size was."""
+    rows, columns = pixels.shape[:2]
+    if tuple(image.size) != (columns, rows):
+        image.scale(columns, rows)
     rgba = np.ones((rows, columns, 4), np.float32)
     rgba[..., :3] = pixels[..., None] if pixels.ndim == 2 else pixels
     image.pixels.foreach_set(rgba.ravel())
     image.update()
-    return image

@@ -63,7 +63,7 @@ def world_light(bpy: Any, figure: Figure, folder: Path | None, means: dict[str, 
         if 0 in image.size:
             raise AssetError(f"light.hdri: {image.filepath} is no picture that Blender can read; replace or remove it")
         if light.hdri not in means:
-            means[light.hdri] = _mean_colour(image)
+            means[light.hdri] = mean_colour(image)
         turn = g.node("ShaderNodeMapping")
         turn.inputs["Rotation"].default_value = (0, 0, math.radians(light.hdri_rotation_deg))
         g.feed(turn.inputs["Vector"], g.node("ShaderNodeTexCoord").outputs["Generated"])
@@ -349,7 +349,7 @@ def _axes(axis: Array) -> tuple[Array, Array]:
     return x, np.cross(z, x)
 
 
-def _mean_colour(image: Any) -> Array:
+def mean_colour(image: Any) -> Array:
     """Return the solid-angle-weighted mean colour (3,) of an equirectangular map, suns capped at radiance 50."""
     columns, rows = image.size
     pixels = np.empty(columns * rows * 4, np.float32)
