@@ -153,9 +153,7 @@ def refined(spec: str, tests: list[Render], pool: Path) -> list[np.ndarray]:
     with torch.inference_mode():
         return [
             to_image(
-                sensor.apply(
-                    to_tensor([srgb_to_linear(image)]), [draw(profile, SEED, n, px_per_mm=tests[n].px_per_mm)]
-                )
+                sensor.apply(to_tensor([srgb_to_linear(image)]), [draw(profile, SEED, n, px_per_mm=tests[n].px_per_mm)])
             )[0]
             for n, image in enumerate(images)
         ]
@@ -272,8 +270,9 @@ def markdown(result: dict[str, Any]) -> str:
         f"# Refiners: {result['name']}",
         "",
         f"{result['test']} renders of {result['people']} people that no refiner was trained on, against "
-        f"{result['real']} held-out real pictures, at {result['size'][0]} x {result['size'][1]} px. AUC: a classifier's "
-        "area under the curve in grouped folds, 0.5 is chance; with 95 % intervals over people. Distances: 0 is equal.",
+        f"{result['real']} held-out real pictures, at {result['size'][0]} x {result['size'][1]} px. AUC: a "
+        "classifier's area under the curve in grouped folds, 0.5 is chance; with 95 % intervals over people. "
+        "Distances: 0 is equal.",
         "",
         "| | AUC features | AUC CNN | SWD fine / mid / coarse | PSD | Lab | tone |",
         "|---|---|---|---|---|---|---|",
@@ -290,8 +289,9 @@ def markdown(result: dict[str, Any]) -> str:
         f"{low['lab']:.3f} | {low['tone']:.3f} |",
         "",
         f"What moved, px of an eye {EYE_PX} px wide: mean (95 % interval) / 95th percentile. *Shift* is of the iris's "
-        "centre by the benchmark's detector; *control* that of the same photometry unmoved; *excess* the one beyond the "
-        "other; *registration* the training-free excess; *error* the detector's against the exact label, for the raw "
+        "centre by the benchmark's detector; *control* that of the same photometry unmoved; *excess* the one beyond "
+        "the other; *registration* the training-free excess; *error* the detector's against the exact label, for the "
+        "raw "
         "render and after refining; *IoU* of the irises it finds before and after.",
         "",
         "| | shift | control | excess | registration | error raw | error refined | IoU | edges | images/s |",

@@ -1,7 +1,7 @@
-"""A detector of irises for the benchmark only: another network, other pictures and other disturbances than the judge's.
+"""A detector of irises for the benchmark only: another network and other disturbances than the trained judge's.
 
-It sees luma of eyes at one size and says of every pixel whether it is iris or pupil, the visible part. Its shift between
-two pictures is that of the centre of what it found.
+It sees luma of eyes at one size and says of every pixel whether it is iris or pupil, the visible part. Its shift
+between two pictures is that of the centre of what it found.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 BATCH = 16

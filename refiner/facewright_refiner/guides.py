@@ -1,7 +1,7 @@
 """What only a renderer knows of its picture, for a refiner to see: classes, depth and normals. Numpy only.
 
-A guide is (CHANNELS, H, W) float32: the share of each of GROUPS, then depth (0 = nearest, 1 = farthest or nothing), then
-the normal in camera axes. Shares stay shares under resampling, so a guide may be scaled like a picture.
+A guide is (CHANNELS, H, W) float32: the share of each of GROUPS, then depth (0 = nearest, 1 = farthest or nothing),
+then the normal in camera axes. Shares stay shares under resampling, so a guide may be scaled like a picture.
 """
 
 from __future__ import annotations

@@ -53,11 +53,19 @@ class Network(Protocol):
     """A trained network: its scope, where it is from, and the call."""
 
     @property
-    def scope(self) -> Scope: ...  # noqa: D102
+    def scope(self) -> Scope:
+        """How it is applied."""
+        ...
+
     @property
-    def card(self) -> Mapping[str, Any]: ...  # noqa: D102
+    def card(self) -> Mapping[str, Any]:
+        """Its model card."""
+        ...
+
     @property
-    def digest(self) -> str: ...  # noqa: D102
+    def digest(self) -> str:
+        """A digest of all that decides what it does to a picture, 16 hex digits."""
+        ...
 
     def __call__(self, picture: Array, guide: Array | None, noise: Array | None) -> Array:
         """Return the refined picture (C, H, W) float32 in [-1, 1] of such a picture, its guide and noise."""
@@ -109,7 +117,7 @@ class LearnedRefiner(Changing):
         about = {"kind": "learned", "preset": network.card["config"]["preset"], "weights": network.digest}
         super().__init__(label, about, limit)
         self.network = network
-        self.needs = ("rgb", *(guides.LAYERS if network.scope.noise else ()))
+        self.needs: tuple[str, ...] = ("rgb", *(guides.LAYERS if network.scope.noise else ()))
 
     def image(self, frame: Frame, strength: float) -> Array:
         """Return the refined picture (H, W, 3) uint8 of a frame."""

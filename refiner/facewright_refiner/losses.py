@@ -78,7 +78,7 @@ def _cross_entropy(logits: Tensor, target: int) -> Tensor:
 
 
 def relativistic(above: Tensor, below: Tensor) -> Tensor:
-    """Return the loss of scores `above` that should be higher than their partners `below`, a mean over all: a scalar."""
+    """Return the loss of scores `above` that should be higher than their partners `below`: a mean, a scalar."""
     return F.softplus(below - above).mean()
 
 

@@ -11,6 +11,7 @@ W are multiples of `multiple_of(levels)`.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ BAND = 5
 
 
 def multiple_of(levels: int) -> int:
-    """Return what height and width must be multiples of: pixel-unshuffling halves them once, each level after it again."""
+    """Return what height and width must be multiples of: pixel-unshuffling halves them, each level after it again."""
     return 2**levels
 
 
@@ -59,8 +60,8 @@ class ModernRefiner(nn.Module):
         self.channels = channels
         widths = [min(features * 2**n, 4 * features) for n in range(levels)]
         self.stem = _conv(4 * (channels + NOISE), features)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(widths, widths[1:]))
-        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:]))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in itertools.pairwise(widths))
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in itertools.pairwise(widths))
         self.encoder = nn.ModuleList(Modulated(width) for width in widths)
         self.decoder = nn.ModuleList(Modulated(width) for width in widths[:-1])
         self.detail = _zero(nn.Conv2d(features, 4 * channels, 1))
@@ -107,7 +108,7 @@ def freedom(guide: Tensor) -> Tensor:
 
 
 class Critic(nn.Module):
-    """Scores patches of two scales; beside a patch it sees what the judge sees in it, so that it knows skin from iris."""
+    """Scores patches of two scales; with a patch it sees what the judge sees in it, so that it knows skin from iris."""
 
     def __init__(self, channels: int, features: int = 32) -> None:
         super().__init__()

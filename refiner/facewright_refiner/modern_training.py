@@ -6,12 +6,12 @@ each iteration, a critic learns to score real patches above refined ones, and th
 - Between refiner and critic stands the stochastic camera (sensor.py), as it will when the refiner is applied. So the
   critic sees noise, blur and compression on both sides, and the refiner need not paint them.
 - Every refined patch is paired with the real patch in which the judge sees the most similar shares of classes, out of
-  all places of the real mini-batch: what lies where tells the two sets apart no more. The loss is relativistic (a pair's
+  all places of the real mini-batch: what lies where tells the sets apart no more. The loss is relativistic (a pair's
   difference of scores) with zero-centred gradient penalties on both sides, R1 and R2 (Huang et al., NeurIPS 2024).
 - What the judge says of the refined picture must be what it says of the raw one (weight `keep`).
 - Pixels and their differences must stay near the raw ones, with a weight that is driven so that pictures change by
-  `budget` on average (dual control): too large a weight is the identity, too small a one moves labels. The penalty is of
-  squares, because an absolute one has a cliff between the two: at zero it is as steep as anywhere.
+  `budget` on average (dual control): too large a weight is the identity, too small a one moves labels. The penalty
+  is of squares, because an absolute one has a cliff between the two: at zero it is as steep as anywhere.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from kornia.augmentation import AugmentationSequential, RandomBrightness, RandomContrast, RandomHorizontalFlip
+from kornia.augmentation import RandomBrightness, RandomContrast
 from kornia.color import rgb_to_grayscale, rgb_to_linear_rgb
 from torch import Tensor, nn
 
@@ -63,11 +63,8 @@ class ModernTrainer(Trainer):
         self.lam = config.lam
         self.bf16 = _bf16(config.precision, self.device)
         self.forward = torch.compile(self.refiner) if config.compile else self.refiner
-        self.augment = AugmentationSequential(
-            RandomHorizontalFlip(p=0.5),
-            RandomBrightness((0.85, 1.15), p=config.augment),
-            RandomContrast((0.85, 1.15), p=config.augment),
-            same_on_batch=False,
+        self.augment = nn.Sequential(
+            RandomBrightness((0.85, 1.15), p=config.augment), RandomContrast((0.85, 1.15), p=config.augment)
         )
         self.about = {
             "camera": self.camera.to_data() if self.camera else None,
@@ -76,7 +73,8 @@ class ModernTrainer(Trainer):
 
     def _build(self) -> dict[str, nn.Module]:
         config = self.config
-        refiner = ModernRefiner(config.channels, config.features, config.blocks).to(memory_format=torch.channels_last)
+        refiner = ModernRefiner(config.channels, config.features, config.blocks)
+        refiner.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  not in its stubs
         average = copy.deepcopy(refiner).requires_grad_(False)
         critic = Critic(config.channels, config.features)
         return {"refiner": refiner, "average": average, "discriminator": critic, "judge": Judge(config.channels)}
@@ -112,8 +110,8 @@ class ModernTrainer(Trainer):
                 (found["refiner"] / self.config.accumulate).backward()
                 for name, value in found.items():
                     row[name] = row.get(name, 0.0) + float(value.detach()) / self.config.accumulate
-        self.optimizers["refiner"].step()
-        self._drive(row.pop("change"))
+        self._step("refiner")
+        self._drive(self._mean(row.pop("change")))
         with torch.no_grad():
             for slow, fast in zip(self.trained.parameters(), self.refiner.parameters(), strict=True):
                 slow.lerp_(fast, 1 - self.config.average)
@@ -158,12 +156,6 @@ class ModernTrainer(Trainer):
         accuracy = float((told_real > told_refined).float().mean())
         return {"discriminator": float(loss.detach()), "accuracy": accuracy}
 
-    def _descend(self, network: str, loss: Tensor) -> None:
-        optimizer = self.optimizers[network]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
     def _drive(self, change: float) -> None:
         """Raise lam where pictures change by more than the budget, lower it where by less."""
         error = min(1.0, max(-1.0, change / self.config.budget - 1))
@@ -203,13 +195,14 @@ class ModernTrainer(Trainer):
         return found
 
     def _augmented(self, patches: Tensor, key: int) -> Tensor:
-        """Return patches mirrored and of other brightness and contrast, from a stream; what the judge sees goes along."""
+        """Return patches of other brightness and contrast, and mirrored with what the judge sees, from a stream."""
+        random = stream(self.config.seed, key, "refiner.mirror").random(len(patches))
+        mirrored = torch.from_numpy(random < 0.5).to(patches.device)[:, None, None, None]
+        patches = torch.where(mirrored, patches.flip(-1), patches)
         picture, seen = patches.split([self.config.channels, len(guides.GROUPS)], 1)
         with self._drawn(key, "augment"):
-            changed = self.augment((picture + 1) / 2, data_keys=["input"])
-            parameters = self.augment._params
-        flipped = parameters[0].data["batch_prob"].bool().to(seen.device)[:, None, None, None]
-        return torch.cat([changed * 2 - 1, torch.where(flipped, seen.flip(-1), seen)], 1)
+            changed = self.augment((picture + 1) / 2)
+        return torch.cat([changed * 2 - 1, seen], 1)
 
     def _disturbed(self, batch: Batch) -> Tensor:
         """Return a batch under light, tone, blur and noise of every kind, for the judge: half of it photographed."""
@@ -241,7 +234,7 @@ class ModernTrainer(Trainer):
         return (photos if self.config.channels == 3 else rgb_to_grayscale(photos)) * 2 - 1
 
     def _synthetic(self) -> Batch:
-        start = self.counters["synthetic"]
+        start = self.counters["synthetic"] + self.rank * (self.config.batch // self.world)
         return self._batch(self._places(self.synthetic, "synthetic"), start, mirrored=True)
 
     def _real(self) -> Tensor:
@@ -258,8 +251,8 @@ class ModernTrainer(Trainer):
             pictures = torch.where(flip, pictures.flip(-1), pictures)
             seen = torch.where(flip, seen.flip(-1) * MIRROR, seen)
         noise = random.standard_normal((len(places), NOISE, *pictures.shape[-2:]), "float32")
-        tensors = (x.to(self.device) for x in (pictures, seen, torch.from_numpy(noise)))
-        return Batch(*tensors, self.synthetic.px_per_mm[places], start)
+        pictures, seen, noise = (x.to(self.device) for x in (pictures, seen, torch.from_numpy(noise)))
+        return Batch(pictures, seen, noise, self.synthetic.px_per_mm[places], start)
 
     def refine_probes(self) -> Tensor:
         """Return the probes refined by the averaged weights."""
@@ -290,7 +283,7 @@ class ModernTrainer(Trainer):
 
 
 class Batch:
-    """A mini-batch of renders: (B, C, H, W) pictures in [-1, 1], guides, noise, (B,) px per mm, and its first number."""
+    """A mini-batch of renders: (B, C, H, W) pictures in [-1, 1], guides, noise, (B,) px per mm, its first number."""
 
     def __init__(self, pictures: Tensor, guides: Tensor, noise: Tensor, px_per_mm: Tensor, start: int) -> None:
         self.pictures, self.guides, self.noise, self.px_per_mm, self.start = pictures, guides, noise, px_per_mm, start
@@ -302,9 +295,12 @@ class Batch:
 
     def parts(self, count: int) -> list[Batch]:
         """Return the batch in `count` parts."""
-        pieces = [x.chunk(count) for x in (self.pictures, self.guides, self.noise, self.px_per_mm)]
-        size = len(pieces[0][0])
-        return [Batch(*part, self.start + n * size) for n, part in enumerate(zip(*pieces))]
+        size = len(self.pictures) // count
+        return [self._slice(n, n + size) for n in range(0, count * size, size)]
+
+    def _slice(self, a: int, b: int) -> Batch:
+        pictures, seen, noise = self.pictures[a:b], self.guides[a:b], self.noise[a:b]
+        return Batch(pictures, seen, noise, self.px_per_mm[a:b], self.start + a)
 
 
 def _cut(pictures: Tensor, n: int, y: int, x: int, side: int) -> Tensor:

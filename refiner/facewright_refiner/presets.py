@@ -11,9 +11,9 @@ from typing import Any
 from facewright import dist
 from facewright.errors import RecipeError
 from facewright.recipe import parse_yaml
+from facewright_refiner.learned import Scope
 from facewright_refiner.losses import PSI
 from facewright_refiner.modern import NOISE, SCALES, multiple_of
-from facewright_refiner.learned import Scope
 from facewright_refiner.networks import FAMILIES as PAPERS
 
 MODERN = "modern"
@@ -40,7 +40,8 @@ def _field(default: Any, spec: dist.Param) -> Any:
 class Config:
     """All that decides a training run beside its pictures; the defaults are the preset `simgan`.
 
-    What only one family of networks knows stands last, and others ignore it. An *iteration* is K_g refiner and K_d discriminator updates. docs/refiner.md says which numbers are the paper's.
+    What only one family of networks knows stands last, and others ignore it. An *iteration* is K_g refiner and K_d
+    discriminator updates. docs/refiner.md says which numbers are the paper's.
     """
 
     preset: str = "simgan"

@@ -66,12 +66,6 @@ class SimganTrainer(Trainer):
         accuracy = float(losses.patch_accuracy(told_refined, told_real))
         return {"discriminator": float(loss.detach()) / self.patches, "accuracy": accuracy}
 
-    def _descend(self, network: str, loss: Tensor) -> None:
-        optimizer = self.optimizers[network]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
     def _next(self, pictures: PictureSet, name: str) -> Tensor:
         return pictures.pictures[self._places(pictures, name)].float().to(self.device)
 

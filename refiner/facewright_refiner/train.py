@@ -17,18 +17,20 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from PIL import Image
 from torch import Tensor
 
 import facewright
+from facewright.dataset import claim
 from facewright.errors import OutputError, TrainingError, UserError
 from facewright.progress import Emit
-from facewright.dataset import claim
 from facewright_refiner.checkpoint import SUFFIX, need_package, save_checkpoint, write
 from facewright_refiner.presets import Config
 from facewright_refiner.selection import Standard
@@ -75,11 +77,13 @@ def train(synthetic: Path, real: Path, folder: Path, config: Config, device: str
     Raises UserError for what cannot be trained, TrainingError where numbers ran away (what was saved is kept).
     """
     need_package()
-    device = _device(device)
-    with _claimed(folder):
+    with _together(_device(device), config) as (rank, device), _claimed(folder) if not rank else nullcontext():
         sets = read_synthetic(synthetic, config), read_real(real, config)
         learned_from, held = hold_out(sets[1])
         trainer = trainer_of(config, sets[0], learned_from, device)
+        if rank:
+            _follow(trainer, folder)
+            return folder
         run = Run(folder, trainer, held)
         for note in [note for one in sets for note in one.notes]:
             emit({"event": "warning", "message": note})
@@ -281,6 +285,33 @@ def advice(rows: Sequence[Row]) -> dict[str, str]:
             "is not learning; take optimizer=adam, raise lr, or pre-train it longer"
         )
     return found
+
+
+@contextlib.contextmanager
+def _together(device: str, config: Config) -> Iterator[tuple[int, str]]:
+    """Join the processes that torchrun started, if it did; yield this one's number and its device."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield 0, device
+        return
+    if config.batch % world:
+        raise UserError(f"{world} processes cannot share a batch of {config.batch}; give --set batch=... a multiple")
+    if device == "cuda":
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        yield dist.get_rank(), device
+    finally:
+        dist.destroy_process_group()
+
+
+def _follow(trainer: Trainer, folder: Path) -> None:
+    """Take the same steps as the first process, which keeps the folder."""
+    if (folder / STATE).is_file():
+        trainer.restore(folder / STATE)
+    while trainer.position[0] != "done":
+        trainer.step()
 
 
 @contextlib.contextmanager

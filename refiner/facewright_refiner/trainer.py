@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from facewright.errors import OutputError, TrainingError
@@ -38,6 +39,7 @@ class Trainer:
 
     def __init__(self, config: Config, synthetic: PictureSet, real: PictureSet, device: str = "cpu") -> None:
         self.config, self.synthetic, self.real = config, synthetic, real
+        self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         self.about: dict[str, Any] = {}  # goes to the model card
         self.device = torch.device(device)
         with torch.random.fork_rng(devices=[]):
@@ -108,10 +110,32 @@ class Trainer:
         raise NotImplementedError
 
     def _places(self, pictures: PictureSet, name: str) -> Tensor:
-        """Return the numbers of the next mini-batch of a set."""
-        start, count = self.counters[name], self.config.batch
-        self.counters[name] += count
-        return pictures.series(self.config.seed, start, count, name)
+        """Return the numbers of the next mini-batch of a set: this process's part of it."""
+        start, count = self.counters[name], self.config.batch // self.world
+        self.counters[name] += count * self.world
+        return pictures.series(self.config.seed, start + self.rank * count, count, name)
+
+    def _descend(self, network: str, loss: Tensor) -> None:
+        """Take one step of a network down the gradient of `loss`."""
+        self.optimizers[network].zero_grad()
+        loss.backward()
+        self._step(network)
+
+    def _step(self, network: str) -> None:
+        """Take one step of a network by the gradients it holds, averaged over all processes."""
+        if self.world > 1:
+            for parameter in self.networks[network].parameters():
+                dist.all_reduce(parameter.grad)
+                parameter.grad /= self.world
+        self.optimizers[network].step()
+
+    def _mean(self, value: float) -> float:
+        """Return the mean of a number over all processes."""
+        if self.world == 1:
+            return value
+        total = torch.tensor(value, device=self.device)
+        dist.all_reduce(total)
+        return float(total) / self.world
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and plain data beside networks and optimizers, for `_resume`."""

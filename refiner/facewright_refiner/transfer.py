@@ -1,13 +1,12 @@
 """Refiners without training: colours, histograms or low frequencies of real pictures, put on renders.
 
-Each frame takes them from one real picture, drawn by its seed and index. All work on the picture as a whole: tone and
-colour go pixel by pixel, FDA adds waves that are longer than the picture is wide / (1 / BETA).
+Each frame takes them from one real picture, drawn by its seed and index. Reinhard and histograms work pixel by pixel;
+FDA adds waves, none shorter than 1 / BETA px. So edges stay where they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ MOST = 500
 """Real pictures that are kept to choose from."""
 LARGEST = 512
 BETA = 0.03
-"""Share of a side's frequencies that FDA replaces, to each side of zero: the paper's 0.01 to 0.09, without its halos."""
+"""FDA replaces frequencies up to this, in cycles per px: within the paper's 0.01 to 0.09, more shows as halos."""
 
 
 def is_transfer(spec: str) -> bool:
