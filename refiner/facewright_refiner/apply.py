@@ -153,8 +153,10 @@ def load_refiner(spec: str | Path, device: str = "cpu") -> Refiner:
         first = LearnedRefiner(load_checkpoint(path, device), Path(path).stem)
     else:
         return SensorRefiner(Profile.load(text), device)
+    if camera == "none":
+        return first
     profile = Profile.load(camera) if camera else own_camera(first)
-    return ChainedRefiner(first, SensorRefiner(profile, device)) if profile and camera != "none" else first
+    return ChainedRefiner(first, SensorRefiner(profile, device)) if profile else first
 
 
 def own_camera(refiner: Changing) -> Profile | None:

@@ -42,9 +42,11 @@ STEP = 4
 """Places of real patches are STEP px apart."""
 MIRROR = torch.tensor([1.0] * (guides.CHANNELS - 3) + [-1.0, 1.0, 1.0])[:, None, None]
 """What a mirrored guide is multiplied by: x of the normal changes its sign."""
-DUAL_RATE = 0.02
-"""Of log lam for each iteration at twice the budget; reasoned: e-fold in 50 iterations."""
-LAM_RANGE = (1e-3, 1e4)
+RISE, FALL = 0.06, 0.02
+"""Of log lam in an iteration, at twice the budget and at no change. It rises faster, since what moved is worse."""
+LAM_RANGE = (0.02, 1e4)
+"""Of lam, in units of the config's. Without the lower bound it fell so far while the refiner was still learning slowly
+that afterwards, over budget, it took hundreds of iterations to come back (measured)."""
 JUDGE_LR = 2e-3
 FIRST_SHOWN = 1 << 40
 """Cameras of the probes are drawn from here on, far from those of training."""
@@ -158,9 +160,9 @@ class ModernTrainer(Trainer):
 
     def _drive(self, change: float) -> None:
         """Raise lam where pictures change by more than the budget, lower it where by less."""
-        error = min(1.0, max(-1.0, change / self.config.budget - 1))
-        low, high = LAM_RANGE
-        self.lam = min(high, max(low, self.lam * math.exp(DUAL_RATE * error)))
+        error = min(1.0, change / self.config.budget - 1)
+        low, high = (bound * self.config.lam for bound in LAM_RANGE)
+        self.lam = min(high, max(low, self.lam * math.exp((RISE if error > 0 else FALL) * error)))
 
     def _pairs(self, photos: Tensor, real: Tensor, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
         """Return patches of photos at random places, and of real pictures where the judge sees the same classes.

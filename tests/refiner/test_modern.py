@@ -179,12 +179,16 @@ def test_the_weight_of_regularization_follows_the_budget(sets):
         trainer._drive(change)
         seen.append(trainer.lam)
     assert seen[0] == 2
-    assert seen[1] > 2
-    assert seen[2] == pytest.approx(2)
+    assert seen[1] > 2.05
+    assert 2 < seen[2] < seen[1], "it falls more slowly than it rises"
+    for _ in range(1000):
+        trainer._drive(0.0)
+    assert trainer.lam > 0.01, "and never so far that it could not come back"
 
 
 def test_patches_are_paired_by_what_they_show(sets):
     trainer = trainer_of(Config.of("modern", (*TINY, "batch=8")), *sets)
+    trainer.networks["judge"].layers[-1].weight.data *= 100  # a new judge has hardly any opinion
     batch, real = trainer._synthetic(), trainer._real()
     refined, matched = trainer._pairs(batch.pictures, real, batch)
     groups = len(guides.GROUPS)
