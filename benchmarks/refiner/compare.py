@@ -45,11 +45,11 @@ from facewright_refiner.transfer import METHODS, transferred
 
 EYE_PX = 55
 SEED = 4000
-DRAWS = 30
+DRAWS = 20
 """Bootstrap draws of distances, over whole people."""
-FOLDS = 3
+FOLDS = 2
 """Seeds of the folds and of the classifier over which a two-sample test is averaged."""
-MOST_REAL = 600
+MOST_REAL = 400
 
 
 class Render(NamedTuple):
@@ -77,7 +77,7 @@ def main() -> None:
         made[name] = refined(spec, tests, args.pool)
         seconds = time.perf_counter() - start
         rows[name] = {
-            "spec": Path(spec).name if "/" in spec else spec,
+            "spec": "+".join(Path(part).name for part in split_spec(spec) if part),
             "images_per_second": round(len(tests) / seconds, 1),
             "realism": realism(made[name], tests, real, pictures.groups),
             "drift": moved(made[name], tests, detector),
@@ -222,6 +222,8 @@ def moved(made: list[np.ndarray], tests: list[Render], detector: detectors.Detec
 def spread(values: np.ndarray) -> dict[str, Any]:
     """Return mean with its 95 % interval, 95th percentile, and how many could not be measured."""
     known = values[~np.isnan(values)]
+    if not len(known):
+        raise SystemExit("the detector finds no iris; give more --detector-steps")
     random = np.random.default_rng(0)
     drawn = random.choice(known, (500, len(known)))
     mean_95 = [round(float(x), 3) for x in np.percentile(drawn.mean(1), [2.5, 97.5])]

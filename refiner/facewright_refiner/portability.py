@@ -59,7 +59,8 @@ def difference(checkpoint: Checkpoint, path: Path) -> float:
     found = 0.0
     for extra in (0, 1):
         inputs = example(checkpoint.scope, checkpoint.config.channels, extra)
-        picture, guide, noise = (*(x[0].numpy() for x in inputs), *(None,) * (len(INPUTS) - len(inputs)))
+        picture, *rest = (x[0].numpy() for x in inputs)
+        guide, noise = rest or (None, None)
         found = max(found, float(np.abs(checkpoint(picture, guide, noise) - there(picture, guide, noise)).max()))
     return found
 

@@ -125,8 +125,9 @@ class Trainer:
         """Take one step of a network by the gradients it holds, averaged over all processes."""
         if self.world > 1:
             for parameter in self.networks[network].parameters():
-                dist.all_reduce(parameter.grad)
-                parameter.grad /= self.world
+                if parameter.grad is not None:
+                    dist.all_reduce(parameter.grad)
+                    parameter.grad.div_(self.world)
         self.optimizers[network].step()
 
     def _mean(self, value: float) -> float:
