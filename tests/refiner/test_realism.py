@@ -7,7 +7,7 @@ import torch
 from facewright.errors import UserError
 from facewright_refiner import realism, sensor
 from facewright_refiner.parameters import neutral
-from facewright_refiner.realism import Reference, two_sample
+from facewright_refiner.realism import Reference, interval, scores, two_sample
 
 
 def pictures(make_frame, first, count):
@@ -64,6 +64,19 @@ def test_judges_tell_what_differs_and_not_what_does_not(sets, judge):
 
 def test_a_test_is_deterministic(sets):
     assert two_sample(*sets, judge="cnn", seed=3) == two_sample(*sets, judge="cnn", seed=3)
+
+
+def test_an_interval_holds_the_area_and_is_wider_with_fewer_groups(sets):
+    noise = torch.randn(sets[1].shape, generator=torch.Generator().manual_seed(0))
+    found, label, keys = scores(sets[0], (sets[1] + 0.01 * noise).clamp(0, 1))
+    area = two_sample(sets[0], (sets[1] + 0.01 * noise).clamp(0, 1)).auc
+    low, high = interval(found, label, keys)
+    assert low < area < high
+    few = [f"{int(side)}/{n % 4}" for n, side in enumerate(label)]
+    same = torch.arange(len(found)) % 4  # four people, each with pictures of one score
+    low_few, high_few = interval(same.float() + label, label, few)
+    low_many, high_many = interval(same.float() + label, label, keys)
+    assert high_few - low_few > high_many - low_many
 
 
 def test_groups_are_never_split():
