@@ -66,17 +66,19 @@ def test_a_test_is_deterministic(sets):
     assert two_sample(*sets, judge="cnn", seed=3) == two_sample(*sets, judge="cnn", seed=3)
 
 
-def test_an_interval_holds_the_area_and_is_wider_with_fewer_groups(sets):
-    noise = torch.randn(sets[1].shape, generator=torch.Generator().manual_seed(0))
-    found, label, keys = scores(sets[0], (sets[1] + 0.01 * noise).clamp(0, 1))
-    area = two_sample(sets[0], (sets[1] + 0.01 * noise).clamp(0, 1)).auc
-    low, high = interval(found, label, keys)
-    assert low < area < high
-    few = [f"{int(side)}/{n % 4}" for n, side in enumerate(label)]
-    same = torch.arange(len(found)) % 4  # four people, each with pictures of one score
-    low_few, high_few = interval(same.float() + label, label, few)
-    low_many, high_many = interval(same.float() + label, label, keys)
-    assert high_few - low_few > high_many - low_many
+def test_an_interval_is_of_people_not_of_pictures(sets):
+    score, label, keys = scores(*sets)
+    assert (len(score), int(label.sum()), len(set(keys))) == (80, 40, 80)
+    label = torch.arange(160) >= 80
+    person = torch.arange(160) // 4
+    score = torch.randn(40, generator=torch.Generator().manual_seed(0))[person] + label  # four like pictures of each
+    one_each = interval(score[::4], label[::4].float(), [str(n) for n in range(40)])
+    together = interval(score, label.float(), [str(int(n)) for n in person])
+    apart = interval(score, label.float(), [str(n) for n in range(160)])
+    assert together == pytest.approx(one_each, abs=0.02), "pictures of one person tell nothing new"
+    assert apart[1] - apart[0] < 0.7 * (together[1] - together[0])
+    wins = score[label][:, None] > score[~label]
+    assert together[0] < wins.float().mean() < together[1]
 
 
 def test_groups_are_never_split():
