@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -85,7 +86,7 @@ def main() -> None:
         print(name, json.dumps(rows[name]), flush=True)
     result = {
         "name": args.name,
-        "command": " ".join(["python", *(Path(word).name if "/" in word else word for word in sys.argv)]),
+        "command": " ".join(["python", *(re.sub(r"[^=+ ]*/", "", word) for word in sys.argv)]),
         "test": len(tests),
         "people": len({render.person for render in tests}),
         "real": len(real),
