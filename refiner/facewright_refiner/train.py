@@ -264,15 +264,18 @@ def advice(rows: Sequence[Row]) -> dict[str, str]:
     before = next((row["change"] for row in reversed(rows) if row["phase"] == "refiner"), 0.0)
     change = max(row["change"] for row in window)
     found: dict[str, str] = {}
-    if change < max(LITTLE_CHANGE, before):
+    driven = window[-1].get("lam") is not None
+    falling = driven and window[-1]["lam"] < window[0]["lam"]
+    if change < max(LITTLE_CHANGE, before) and not falling:
+        cure = "train longer, or raise lr" if driven else "lower lam, or take optimizer=adam"
         found["no change"] = (
             f"refined pictures differ from the rendered ones by {change:.1%} of full contrast, no more than before the "
-            "discriminator had a say: lower lam, or take optimizer=adam"
+            f"discriminator had a say: {cure}"
         )
     if min(row["change"] for row in window) > MUCH_CHANGE:
         found["much change"] = (
             f"refined pictures differ from the rendered ones by {change:.0%} of full contrast, so that labels may no "
-            "longer fit: raise lam, or stop at an earlier checkpoint"
+            f"longer fit: {'lower the budget' if driven else 'raise lam'}, or stop at an earlier checkpoint"
         )
     if max(row["spread"] for row in window) < LITTLE_SPREAD:
         found["collapse"] = (

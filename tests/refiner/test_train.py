@@ -192,6 +192,12 @@ def test_what_goes_wrong_is_said_in_words(values, kinds):
     assert advice(both(**values)[:-1]) == {}, "not before all rows agree"
 
 
+def test_a_driven_weight_is_left_to_fall_before_advice():
+    assert advice([row | {"lam": 0.5**n} for n, row in enumerate(both(change=0.004))]) == {}
+    assert "raise lr" in advice(both(change=0.004, lam=0.02))["no change"]
+    assert "lower the budget" in advice(both(change=0.3, lam=5.0))["much change"]
+
+
 def test_a_run_that_changes_nothing_says_so_once(folders, tmp_path):
     events = []
     quick(folders, tmp_path / "run", "lr=1e-7", "steps=8", emit=events.append)
