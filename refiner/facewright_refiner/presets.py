@@ -70,7 +70,7 @@ class Config:
     drift_limit: float = _number(0.3, 0, 10, "px of the view by which the best checkpoint may move pupils (95 %)")
     camera: str = _word("none", (), "profile between refiner and critic, a name or a .yaml file; modern")
     pretrain_judge: int = _number(0, 0, 10**7, "updates of the judge of labels; modern")
-    budget: float = _number(0.04, 1e-4, 0.5, "mean change of pictures, of full contrast, that lam is driven to; modern")
+    budget: float = _number(0.02, 1e-4, 0.5, "mean change of pictures, of full contrast, that lam is driven to; modern")
     keep: float = _number(20.0, 0, 1e4, "weight of what the judge sees; modern")
     penalty: float = _number(1.0, 0, 1e4, "weight of the critic's gradient penalties R1 and R2; modern")
     patch: int = _number(24, 8, 256, "side of the critic's finer patches, px; modern")
