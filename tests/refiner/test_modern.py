@@ -203,7 +203,9 @@ def run(folders, folder, *changes, emit=lambda event: None, preset="modern"):
     return train(*folders, folder, config, "cpu", emit)
 
 
-@pytest.mark.parametrize("changes", [["camera=webcam"], ["look=gray", "accumulate=2", "precision=auto"]])
+@pytest.mark.parametrize(
+    "changes", [["camera=webcam"], ["look=gray", "camera=nir_eye", "accumulate=2", "precision=auto"]]
+)
 def test_a_run_that_was_killed_and_resumed_equals_one_that_was_not(folders, tmp_path, changes):
     run(folders, tmp_path / "whole", *changes)
 
@@ -235,6 +237,17 @@ def test_a_checkpoint_is_put_before_the_camera_it_was_trained_before(folders, tm
     del frame.layers["normal"]
     with pytest.raises(FrameError, match="has no normal"):
         alone.refine([frame])
+
+
+def test_the_command_refines_a_dataset_that_kept_only_what_the_refiner_sees(folders, tmp_path):
+    path = run(folders, tmp_path / "run")
+    size = ["image.width=60", "image.height=40", "outputs=[seg, depth, normal]"]
+    recipe, mock = Recipe.load("eye_rgb", size), Station(renderer="mock")
+    generate(Order(recipe, seed=6, count=2), tmp_path / "d", mock, 1, lambda event: None)
+    assert cli.main(["refine", str(tmp_path / "d"), "--with", str(path)]) == 0
+    for frame in facewright.dataset.open(tmp_path / "d", ["rgb", "refined"]):
+        assert frame.about["refiner"]["outcome"] == "refined"
+        assert frame.refined.shape == (40, 60, 3)
 
 
 def test_frames_of_any_size_are_refined_and_noise_is_each_frames_own(folders, tmp_path):
