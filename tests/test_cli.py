@@ -320,7 +320,19 @@ def test_a_station_is_its_own_arguments_again():
 
 @pytest.mark.parametrize(
     "command",
-    ["generate", "preview", "refine", "fit-sensor", "train-refiner", "check", "report", "export", "doctor", "worker"],
+    [
+        "generate",
+        "preview",
+        "refine",
+        "fit-sensor",
+        "train-refiner",
+        "export-refiner",
+        "check",
+        "report",
+        "export",
+        "doctor",
+        "worker",
+    ],
 )
 def test_every_command_has_help(command, capsys):
     assert run(command, "--help") == 0

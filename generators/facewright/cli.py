@@ -22,10 +22,14 @@ from facewright.exports.view import SIDES_WANTED
 from facewright.farm.worker import DEVICES, RENDERERS, Station, station_of
 from facewright.progress import print_event, watch
 from facewright.recipe import Recipe, builtin_recipes
+from facewright.refining import TRANSFERS, split_spec
 
 DONE, SOME_FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 MAX_COUNT = 100_000_000
-_REFINER = "sensor profile, learned refiner (.safetensors), or both (REFINER.safetensors+PROFILE)"
+_REFINER = (
+    "sensor profile, learned refiner (.safetensors, .onnx), transfer "
+    f"({', '.join(TRANSFERS)}, as in fda:DIR), or one of these and a profile (REFINER.safetensors+PROFILE)"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -132,6 +136,11 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--set", action="append", default=[], dest="changes", metavar="key=c", help="change the preset")
     add.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="of torch (default auto)")
     _add_events(add)
+
+    add = commands.add_parser("export-refiner", help="write a trained refiner as a file that runs without torch")
+    add.set_defaults(run=_export_refiner)
+    add.add_argument("refiner", type=Path, metavar="REFINER", help="a .safetensors file of train-refiner")
+    add.add_argument("-o", "--output", type=Path, metavar="FILE", help="an .onnx or .pt2 file (default REFINER.onnx)")
 
     add = commands.add_parser("check", help="verify every file and every truth check of a dataset")
     add.set_defaults(run=_check)
@@ -274,6 +283,20 @@ def _train_refiner(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _export_refiner(args: argparse.Namespace) -> int:
+    try:
+        from facewright_refiner.portability import export_refiner
+    except ImportError as error:
+        raise MissingPackage(
+            f"exporting needs torch, kornia and safetensors ({error}); run `python -m pip install torch kornia "
+            "safetensors onnx onnxscript onnxruntime`, or this command with a Python that has them"
+        ) from None
+    output = args.output or args.refiner.with_suffix(".onnx")
+    export_refiner(args.refiner, output)
+    print(output)
+    return DONE
+
+
 def _check(args: argparse.Namespace) -> int:
     from facewright.farm.verify import verify
 
@@ -332,11 +355,14 @@ def _private_stdout() -> io.TextIOWrapper:
 
 
 def _spec(text: str) -> str:
-    """Return a refiner as workers must hear it: files by their full path, also those of "NAME.safetensors+PROFILE"."""
-    learned, mark, camera = text.partition(".safetensors+")
-    if mark:
-        return f"{_spec(learned + mark[:-1])}+{_spec(camera)}"
-    return str(Path(text).resolve()) if text != "none" and Path(text).suffix else text
+    """Return a refiner as workers must hear it: files and folders by their full path, on both sides of a "+"."""
+    first, camera = split_spec(text)
+    name, mark, folder = first.partition(":")
+    if mark and name in TRANSFERS:
+        full = f"{name}:{Path(folder).resolve()}"
+    else:
+        full = str(Path(first).resolve()) if Path(first).suffix else first
+    return f"{full}+{_spec(camera)}" if camera else full
 
 
 def _share_threads(station: Station, workers: int) -> Station:

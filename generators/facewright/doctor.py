@@ -24,6 +24,7 @@ _PACKAGES = {
     "rich": ("rich", "draws progress bars and tables", False),
     "imageio": ("imageio", "reads real pictures", False),
     "safetensors": ("safetensors", "trains and applies learned refiners", False),
+    "onnxruntime": ("onnxruntime", "applies learned refiners without torch", False),
     "h5py": ("h5py", "exports as mpiigaze and eth_xgaze", False),
     "scipy": ("scipy", "exports as mpiigaze", False),
 }

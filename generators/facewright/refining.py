@@ -14,6 +14,7 @@ import importlib.util
 import json
 import os
 import queue
+import re
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,11 @@ START_S = 120.0
 ANSWER_S = 600.0
 """How long a child may work on one frame."""
 
+PORTABLE = ".onnx"
+"""Suffix of learned refiners that run without torch."""
+TRANSFERS = ("reinhard", "fda", "histogram")
+"""Refiners that take colours or spectra from real pictures, as "fda:DIR"."""
+
 _BOOT = """
 import importlib.machinery as machinery, runpy, sys
 roots = {"facewright": sys.argv[1], "facewright_refiner": sys.argv[2]}
@@ -51,6 +57,12 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 # The child finds our two packages and nothing else that lies beside them: in an installed Blender extension that would
 # be a numpy of another Python.
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """Return what a refiner's name begins with, and the camera after it: "X.safetensors+webcam"; "" without one."""
+    found = re.fullmatch(rf"(.*\.(?:safetensors|onnx)|(?:{'|'.join(TRANSFERS)}):.*)\+([^+]*)", spec)
+    return (found[1], found[2]) if found else (spec, "")
 
 
 class OpenRefiner(Protocol):
@@ -69,9 +81,10 @@ class OpenRefiner(Protocol):
 
 @contextlib.contextmanager
 def open_refiner(spec: str | Path, python: str | Path | None = None) -> Iterator[OpenRefiner]:
-    """Yield the refiner that `spec` names (see `load_refiner`: "none", a profile, a checkpoint).
+    """Yield the refiner that `spec` names (see `load_refiner`: "none", a profile, a checkpoint ...).
 
-    It runs in this process where torch and kornia are installed, else in `python` or $FACEWRIGHT_PYTHON. Raises
+    It runs in this process where torch and kornia are installed or where it is an .onnx file, which needs neither, else
+    in `python` or $FACEWRIGHT_PYTHON. Raises
     MissingPackage where neither is there, and whatever is wrong with `spec`, before the first frame.
     """
     name = str(spec)
@@ -79,7 +92,14 @@ def open_refiner(spec: str | Path, python: str | Path | None = None) -> Iterator
         yield PassThrough()
         return
     if all(importlib.util.find_spec(package) for package in NEEDED):
-        yield InProcess(name)
+        from facewright_refiner.apply import load_refiner
+
+        yield InProcess(load_refiner(name))
+        return
+    if Path(split_spec(name)[0]).suffix.lower() == PORTABLE:
+        from facewright_refiner.portable import load_alone
+
+        yield InProcess(load_alone(name))
         return
     chosen = python or os.environ.get(PYTHON_VARIABLE)
     if not chosen:
@@ -115,10 +135,8 @@ class PassThrough(_Many):
 class InProcess(_Many):
     """A refiner of `facewright_refiner` in this Python."""
 
-    def __init__(self, spec: str) -> None:
-        from facewright_refiner.apply import load_refiner
-
-        self._refiner = load_refiner(spec)
+    def __init__(self, refiner: Any) -> None:
+        self._refiner = refiner
         self.about = self._refiner.about
 
     def refine(self, frame: Frame) -> Frame:

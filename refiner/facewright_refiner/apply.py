@@ -6,8 +6,6 @@ A refiner of another kind joins by having `name`, `needs`, `about` and `refine`,
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,20 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facewright.errors import AssetError, FrameError
-from facewright.render import Check, Frame
-from facewright_refiner import drift, sensor
-from facewright_refiner.checkpoint import PICKLES, SUFFIX, Checkpoint, load_checkpoint
-from facewright_refiner.learned import grid_scale, refine_image
+from facewright.refining import PORTABLE, split_spec
+from facewright.render import Frame
+from facewright_refiner import sensor
+from facewright_refiner.checkpoint import PICKLES, SUFFIX, load_checkpoint
+from facewright_refiner.learned import DRIFT_LIMIT, Changing, LearnedRefiner, finished, refine_checks
 from facewright_refiner.parameters import SensorParams, milder
+from facewright_refiner.portable import load_portable
 from facewright_refiner.profile import Profile
+from facewright_refiner.transfer import TransferRefiner, is_transfer
 
-DRIFT_LIMIT = 0.3
-"""Largest excess drift, in px of the sensor: the picture's true resolution. Unmoved pictures measure < 0.25 (95 %)."""
 ATTEMPTS = (("drawn", 0, 1.0), ("redrawn", 1, 1.0), ("milder", 1, 0.4), ("plain", 1, 0.0))
 """Outcome, random stream and strength of successive attempts at a frame; a plain one is the ideal camera's."""
-LEARNED_ATTEMPTS = (("refined", 1.0), ("milder", 0.4), ("plain", 0.0))
-"""Outcome and strength of a learned refiner's successive attempts at a frame; a plain one is the render itself."""
 
 
 class Refiner(Protocol):
@@ -109,55 +105,17 @@ class SensorRefiner:
         return finished(frame, refined, about, self.limit, camera.scale, start)
 
 
-class LearnedRefiner:
-    """A trained network's refinement. `label` names the checkpoint to people; its digest is what identifies it."""
-
-    needs: tuple[str, ...] = ("rgb",)
-
-    def __init__(self, checkpoint: Checkpoint, label: str, device: str = "cpu", limit: float = DRIFT_LIMIT) -> None:
-        if checkpoint.config.look == "depth":
-            raise AssetError(f"{label}: was trained on depth maps and cannot refine the pictures of a dataset")
-        checkpoint.refiner.to(device)
-        self.checkpoint = checkpoint
-        self.limit = limit
-        self.name = label
-        self.about: dict[str, Any] = {
-            "name": label,
-            "kind": "learned",
-            "preset": checkpoint.config.preset,
-            "weights": checkpoint.digest,
-            "drift_limit": limit,
-        }
-
-    def refine(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Return refined copies; a change that moved something is made milder, then left out."""
-        return [self._refine(frame) for frame in frames]
-
-    def _refine(self, frame: Frame) -> Frame:
-        rgb = frame.layers["rgb"]
-        scale = grid_scale(self.checkpoint.config, *rgb.shape[:2])
-        refined = frame
-        for outcome, strength in LEARNED_ATTEMPTS:
-            start = time.perf_counter()
-            image = refine_image(self.checkpoint, rgb, strength)
-            refined = finished(frame, image, self.about | {"outcome": outcome}, self.limit, scale, start)
-            if all(check.ok for check in refine_checks(refined)):
-                break
-        return refined
-
-
 class ChainedRefiner:
-    """A learned refiner, then a sensor that photographs what it made; the drift is that of both together."""
+    """A learned refiner (or a transfer), then a sensor that photographs what it made; the drift is of both together."""
 
-    needs: tuple[str, ...] = ("rgb", "linear")
-
-    def __init__(self, learned: LearnedRefiner, camera: SensorRefiner) -> None:
+    def __init__(self, learned: Changing, camera: SensorRefiner) -> None:
         self.learned, self.camera = learned, camera
+        self.needs: tuple[str, ...] = tuple({**dict.fromkeys(learned.needs), **dict.fromkeys(camera.needs)})
         self.name = f"{learned.name}+{camera.name}"
         self.about: dict[str, Any] = camera.about | {
             "name": self.name,
-            "kind": "learned+sensor",
-            "weights": learned.checkpoint.digest,
+            "kind": f"{learned.about['kind']}+sensor",
+            **{key: learned.about[key] for key in ("preset", "weights", "pictures") if key in learned.about},
         }
 
     def refine(self, frames: Sequence[Frame]) -> list[Frame]:
@@ -176,55 +134,35 @@ class ChainedRefiner:
         return refined
 
 
-def finished(
-    frame: Frame, refined: np.ndarray, about: dict[str, Any], limit: float, scale: float, start: float
-) -> Frame:
-    """Return a copy of `frame` with the layer `refined` and its drift checked; `start` is when refining began."""
-    if refined.shape != frame.layers["rgb"].shape:
-        raise FrameError(f"the refiner returned {refined.shape} for a frame of {frame.layers['rgb'].shape}")
-    kept = [check for check in frame.checks if not check.name.startswith(CHECK_PREFIX)]
-    copy = dataclasses.replace(frame, layers=frame.layers | {"refined": refined})
-    found = drift.measure(copy)
-    copy.checks = kept + _checks(found, limit, scale)
-    measured = {key: None if math.isnan(value) else value for key, value in found._asdict().items()}
-    copy.about = frame.about | {"refiner": about | {"drift_px": measured}}
-    copy.seconds = frame.seconds | {"refine": time.perf_counter() - start}
-    return copy
-
-
-CHECK_PREFIX = "refine: "
-
-
-def refine_checks(frame: Frame) -> list[Check]:
-    """Return the checks that a refiner appended to `frame`."""
-    return [check for check in frame.checks if check.name.startswith(CHECK_PREFIX)]
-
-
-def _checks(found: drift.Drift, limit: float, scale: float) -> list[Check]:
-    """Return one check per drift that could be measured, in px of the sensor."""
-    shifts = {"whole picture": found.whole, "worst pupil": found.pupil, "median landmark": found.landmark}
-    return [
-        Check(f"{CHECK_PREFIX}shift of the {name} beyond its control, sensor px", value * min(1.0, scale), limit)
-        for name, value in shifts.items()
-        if not math.isnan(value)
-    ]
-
-
 def load_refiner(spec: str | Path, device: str = "cpu") -> Refiner:
     """Return the refiner that `spec` names.
 
-    That is "none", a built-in profile, a profile's .yaml file, a learned refiner's .safetensors file, or such a file
-    and a profile: "refiner.safetensors+webcam".
+    That is "none"; a built-in profile or a profile's .yaml file; a learned refiner's .safetensors or .onnx file; a
+    transfer and its folder, "fda:DIR" (transfer.py); or one of these before a profile, "refiner.safetensors+webcam". A
+    learned refiner that was trained before a camera is put before it again; "...+none" leaves that camera out.
     """
     text = str(spec)
     if text == "none":
         return NoRefiner()
-    path, mark, camera = text.partition(f"{SUFFIX}+")
-    if mark or Path(text).suffix.lower() in (SUFFIX, *PICKLES):
-        file = Path(path + SUFFIX) if mark else Path(text)
-        learned = LearnedRefiner(load_checkpoint(file), file.stem, device)
-        return ChainedRefiner(learned, SensorRefiner(Profile.load(camera), device)) if mark else learned
-    return SensorRefiner(Profile.load(spec), device)
+    path, camera = split_spec(text)
+    if is_transfer(path):
+        first: Changing = TransferRefiner(path)
+    elif Path(path).suffix.lower() == PORTABLE:
+        first = LearnedRefiner(load_portable(Path(path)), Path(path).stem)
+    elif Path(path).suffix.lower() in (SUFFIX, *PICKLES):
+        first = LearnedRefiner(load_checkpoint(path, device), Path(path).stem)
+    else:
+        return SensorRefiner(Profile.load(text), device)
+    if camera == "none":
+        return first
+    profile = Profile.load(camera) if camera else own_camera(first)
+    return ChainedRefiner(first, SensorRefiner(profile, device)) if profile else first
+
+
+def own_camera(refiner: Changing) -> Profile | None:
+    """Return the camera that a learned refiner was trained before, if there was one."""
+    data = refiner.network.card.get("camera") if isinstance(refiner, LearnedRefiner) else None
+    return Profile.from_data(data) if data else None
 
 
 def linear_of(frame: Frame) -> np.ndarray:

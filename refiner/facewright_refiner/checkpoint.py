@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from facewright.errors import AssetError, FacewrightError, MissingPackage, OutputError
-from facewright_refiner.networks import Refiner, refiner_of
+from facewright_refiner.learned import Scope
+from facewright_refiner.modern import ModernRefiner
+from facewright_refiner.networks import refiner_of
 from facewright_refiner.presets import Config
 
 SUFFIX = ".safetensors"
@@ -26,14 +29,33 @@ _KEY = "facewright"
 class Checkpoint(NamedTuple):
     """A trained refiner, what it was trained with, its model card, and a digest of weights and view (16 hex digits)."""
 
-    refiner: Refiner
+    refiner: nn.Module
     config: Config
     card: dict[str, Any]
     digest: str
 
+    @property
+    def scope(self) -> Scope:
+        """See learned.Network, which this is."""
+        return self.config.scope
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Return the refiner saved in `path`, on the CPU. Raises AssetError where it is not one, or is damaged."""
+    def __call__(self, picture: np.ndarray, guide: np.ndarray | None, noise: np.ndarray | None) -> np.ndarray:
+        """Return the refined picture (C, H, W) float32 in [-1, 1] of such a picture, its guide and noise."""
+        device = next(self.refiner.parameters()).device
+        inputs = [torch.from_numpy(x)[None].to(device) for x in (picture, guide, noise) if x is not None]
+        with torch.inference_mode():
+            return self.refiner(*inputs)[0].cpu().numpy()
+
+
+def build_refiner(config: Config) -> nn.Module:
+    """Return a new refiner of the config's family."""
+    if config.guided:
+        return ModernRefiner(config.channels, config.features, config.blocks)
+    return refiner_of(config.family, config.channels, config.blocks, config.features)
+
+
+def load_checkpoint(path: str | Path, device: str = "cpu") -> Checkpoint:
+    """Return the refiner saved in `path`. Raises AssetError where it is not one, or is damaged."""
     path = Path(path)
     if path.suffix.lower() in PICKLES:
         raise AssetError(f"{path}: may run code when it is read, so it never is; give a refiner{SUFFIX}")
@@ -49,12 +71,12 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         config = Config.from_data(card["config"], where="config: ")
     except (KeyError, AttributeError, FacewrightError) as error:
         raise AssetError(f"{path}: its model card cannot be used ({error}); train it again") from None
-    refiner = refiner_of(config.family, config.channels, config.blocks, config.features)
+    refiner = build_refiner(config)
     _fill(refiner, tensors, path)
-    return Checkpoint(refiner.eval().requires_grad_(False), config, card, _digest(tensors, config))
+    return Checkpoint(refiner.eval().requires_grad_(False).to(device), config, card, _digest(tensors, config))
 
 
-def save_checkpoint(path: Path, refiner: Refiner, card: Mapping[str, Any]) -> None:
+def save_checkpoint(path: Path, refiner: nn.Module, card: Mapping[str, Any]) -> None:
     """Write the refiner and its card to `path`, and the card alone beside it as .json."""
     full = {"kind": "refiner", "version": VERSION, **card}
     write_tensors(path, refiner.state_dict(), full)
@@ -103,7 +125,7 @@ def write(path: Path, data: bytes) -> None:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from None
 
 
-def _fill(refiner: Refiner, tensors: dict[str, Tensor], path: Path) -> None:
+def _fill(refiner: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     wanted = {name: tuple(tensor.shape) for name, tensor in refiner.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if wanted != found:

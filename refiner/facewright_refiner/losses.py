@@ -11,7 +11,7 @@ comparable between presets. (A weight w on an L1 *sum*, beside summed cross-entr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -75,3 +75,23 @@ PSI: dict[str, Callable[[Tensor], Tensor]] = {
 
 def _cross_entropy(logits: Tensor, target: int) -> Tensor:
     return -F.log_softmax(logits, dim=1)[:, target].sum((1, 2)).mean()
+
+
+def relativistic(above: Tensor, below: Tensor) -> Tensor:
+    """Return the loss of scores `above` that should be higher than their partners `below`: a mean, a scalar."""
+    return F.softplus(below - above).mean()
+
+
+def gradient_penalty(scores: Tensor, pictures: Sequence[Tensor]) -> Tensor:
+    """Return the zero-centred penalty on the slope of mean scores (B, n): half its mean square per picture, a scalar.
+
+    On real pictures it is R1, on refined ones R2 (Mescheder et al., ICML 2018).
+    """
+    slopes = torch.autograd.grad(scores.mean(1).sum(), list(pictures), create_graph=True)
+    return torch.stack([slope.square().flatten(1).sum(1).mean() for slope in slopes]).sum() / 2
+
+
+def squared_change(refined: Tensor, raw: Tensor, unit: float) -> Tensor:
+    """Return the mean square change of pixels, and of the differences of neighbours, in `unit`s: a scalar."""
+    change = (refined - raw) / unit
+    return change.square().mean() + gradients(change).square().mean()

@@ -11,9 +11,15 @@ from typing import Any
 from facewright import dist
 from facewright.errors import RecipeError
 from facewright.recipe import parse_yaml
+from facewright_refiner.learned import Scope
 from facewright_refiner.losses import PSI
-from facewright_refiner.networks import FAMILIES
+from facewright_refiner.modern import NOISE, SCALES, multiple_of
+from facewright_refiner.networks import FAMILIES as PAPERS
 
+MODERN = "modern"
+FAMILIES = (*PAPERS, MODERN)
+"""Of networks: the paper's two, and ours."""
+PRECISIONS = ("fp32", "bf16", "auto")
 OPTIMIZERS = ("sgd", "adam")
 LOOKS = ("gray", "colour", "depth")
 
@@ -22,7 +28,7 @@ def _number(default: float, low: float, high: float, doc: str) -> Any:
     return _field(default, dist.Param(dist.Constant(default), low, high, (), "", doc, ""))
 
 
-def _word(default: str, choices: Sequence[str], doc: str) -> Any:
+def _word(default: str | bool, choices: Sequence[str], doc: str) -> Any:
     return _field(default, dist.Param(dist.Constant(default), None, None, tuple(choices), "", doc, ""))
 
 
@@ -34,7 +40,8 @@ def _field(default: Any, spec: dist.Param) -> Any:
 class Config:
     """All that decides a training run beside its pictures; the defaults are the preset `simgan`.
 
-    An *iteration* is K_g refiner and K_d discriminator updates. docs/refiner.md says which numbers are the paper's.
+    What only one family of networks knows stands last, and others ignore it. An *iteration* is K_g refiner and K_d
+    discriminator updates. docs/refiner.md says which numbers are the paper's.
     """
 
     preset: str = "simgan"
@@ -44,7 +51,7 @@ class Config:
     height: int = _number(35, 24, 1024, "px of a picture")
     crop: float = _number(1.0, 0.05, 1.0, "middle share of a synthetic picture's width that is shown")
     family: str = _word("eye", FAMILIES, "of networks")
-    blocks: int = _number(4, 1, 32, "residual blocks of the refiner")
+    blocks: int = _number(4, 1, 32, "residual blocks of the refiner; levels of a modern one")
     features: int = _number(64, 4, 256, "feature maps of the refiner")
     psi: str = _word("identity", tuple(PSI), "what self-regularization keeps")
     lam: float = _number(7.6, 0, 1e4, "its weight, see losses.py")
@@ -60,15 +67,45 @@ class Config:
     log_every: int = _number(10, 1, 10**6, "updates (iterations) between rows of metrics.csv")
     save_every: int = _number(200, 1, 10**6, "iterations between checkpoints")
     sample_every: int = _number(200, 1, 10**6, "iterations between grids of samples")
+    drift_limit: float = _number(0.3, 0, 10, "px of the view by which the best checkpoint may move pupils (95 %)")
+    camera: str = _word("none", (), "profile between refiner and critic, a name or a .yaml file; modern")
+    pretrain_judge: int = _number(0, 0, 10**7, "updates of the judge of labels; modern")
+    budget: float = _number(0.02, 1e-4, 0.5, "mean change of pictures, of full contrast, that lam is driven to; modern")
+    keep: float = _number(20.0, 0, 1e4, "weight of what the judge sees; modern")
+    penalty: float = _number(1.0, 0, 1e4, "weight of the critic's gradient penalties R1 and R2; modern")
+    patch: int = _number(24, 8, 256, "side of the critic's finer patches, px; modern")
+    augment: float = _number(0.5, 0, 1, "probability of each augmentation of patches, for small real sets; modern")
+    average: float = _number(
+        0.995, 0, 1, "decay of the average of the refiner's weights, which is what is saved; modern"
+    )
+    precision: str = _word("fp32", PRECISIONS, "bf16 where the processor has it; modern")
+    accumulate: int = _number(1, 1, 1024, "parts that a mini-batch is computed in; modern")
+    compile: bool = _word(False, (), "torch.compile the refiner; needs a C++ compiler; modern")
 
     @property
     def channels(self) -> int:
         """Channels of a picture."""
         return 3 if self.look == "colour" else 1
 
+    @property
+    def guided(self) -> bool:
+        """Whether the refiner sees guides and noise."""
+        return self.family == MODERN
+
+    @property
+    def scope(self) -> Scope:
+        """What of this decides how a refiner is applied."""
+        multiple, noise = (multiple_of(self.blocks), NOISE) if self.guided else (1, 0)
+        return Scope(self.look, self.width, self.height, self.crop, multiple, noise)
+
     def schedule(self) -> dict[str, int]:
         """Return the phases in order and how many steps each has."""
-        return {"refiner": self.pretrain_refiner, "discriminator": self.pretrain_discriminator, "both": self.steps}
+        return {
+            "judge": self.pretrain_judge,
+            "refiner": self.pretrain_refiner,
+            "discriminator": self.pretrain_discriminator,
+            "both": self.steps,
+        }
 
     def updates(self, phase: str) -> int:
         """Return how many network updates a step of `phase` is."""
@@ -121,7 +158,41 @@ def _consistent(config: Config, where: str) -> Config:
         raise RecipeError(f"{where}psi: mean-colour needs pictures in colour, these are {config.look}; take identity")
     if (config.look == "depth") != (config.family == "depth"):
         raise RecipeError(f"{where}family: {config.family} networks are not for {config.look} pictures")
+    if not config.guided:
+        return config
+    multiple = multiple_of(config.blocks)
+    for name in ("width", "height"):
+        if getattr(config, name) % multiple:
+            raise RecipeError(f"{where}{name}: {getattr(config, name)} is not a multiple of {multiple}, 2 ^ blocks")
+    if SCALES * config.patch > min(config.width, config.height):
+        raise RecipeError(
+            f"{where}patch: {SCALES} x {config.patch} px do not fit into {config.width} x {config.height} px"
+        )
+    if config.batch % config.accumulate:
+        raise RecipeError(f"{where}accumulate: {config.batch} pictures cannot be split into {config.accumulate} parts")
     return config
+
+
+def _modern(width: int, height: int, **more: Any) -> dict[str, Any]:
+    """Return a preset of the modern family; its numbers are reasoned, and tried on eyes of 80 x 48 px."""
+    return {
+        "look": "colour",
+        "width": width,
+        "height": height,
+        "family": MODERN,
+        "blocks": 3,
+        "features": 32,
+        "lam": 1.0,
+        "batch": 16,
+        "optimizer": "adam",
+        "lr": 3e-4,
+        "pretrain_judge": 600,
+        "pretrain_refiner": 0,
+        "pretrain_discriminator": 50,
+        "refiner_steps": 1,
+        "steps": 6000,
+        **more,
+    }
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -136,5 +207,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch": 32,
         "pool": 1280,
     },
+    "modern": _modern(80, 48, camera="webcam"),
+    "modern-nir": _modern(160, 120, look="gray", patch=32, camera="nir_eye"),
+    "modern-face": _modern(256, 256, patch=64, blocks=4, camera="webcam"),
 }
 """Differences to Config's defaults. Batch and history of `simgan-depth` are ours: 512 such maps need much memory."""

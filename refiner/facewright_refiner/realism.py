@@ -172,6 +172,20 @@ def two_sample(
     of every picture in a and b, of which none may be in both: no group is trained and tested on. The larger set is cut
     to equal numbers.
     """
+    score, label, _ = scores(a, b, judge=judge, groups=groups, folds=folds, seed=seed)
+    return _verdict(score, label)
+
+
+def scores(
+    a: Tensor,
+    b: Tensor,
+    *,
+    judge: str = "features",
+    groups: tuple[Sequence, Sequence] | None = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> tuple[Tensor, Tensor, list[str]]:
+    """Return what `two_sample` judges by: every picture's score, its side (0 = a, 1 = b), and the name of its group."""
     if judge not in JUDGES:
         raise UserError(f"judge: {judge!r} is not one of {', '.join(JUDGES)}")
     count = min(len(a), len(b))
@@ -187,7 +201,22 @@ def two_sample(
     for n in range(folds):
         train, test = fold != n, fold == n
         score[test] = JUDGES[judge](pictures[train], label[train], pictures[test], seed + n)
-    return _verdict(score, label)
+    return score, label, keys
+
+
+def interval(score: Tensor, label: Tensor, keys: Sequence[str], draws: int = 500, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % interval of the area under the curve of `scores`, by drawing whole groups again."""
+    members: dict[str, list[int]] = {}
+    for place, key in enumerate(keys):
+        members.setdefault(key, []).append(place)
+    sides = [[members[key] for key in sorted(members) if label[members[key][0]] == side] for side in (0, 1)]
+    random = stream(seed, 0, "realism.interval")
+    found = []
+    for _ in range(draws):
+        drawn = [torch.tensor([n for k in random.integers(0, len(s), len(s)) for n in s[k]]) for s in sides]
+        found.append(_verdict(score[torch.cat(drawn)], label[torch.cat(drawn)]).auc)
+    low, high = np.percentile(found, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _logistic(train: Tensor, label: Tensor, test: Tensor, seed: int) -> Tensor:

@@ -9,40 +9,44 @@ of threads, since sums depend on their order).
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import math
+import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 import facewright
+from facewright.dataset import claim
 from facewright.errors import OutputError, TrainingError, UserError
 from facewright.progress import Emit
-from facewright_refiner import losses
-from facewright_refiner.checkpoint import SUFFIX, need_package, read_tensors, save_checkpoint, write, write_tensors
-from facewright_refiner.networks import Discriminator, refiner_of
-from facewright_refiner.pool import HistoryPool
+from facewright_refiner.checkpoint import SUFFIX, need_package, save_checkpoint, write
 from facewright_refiner.presets import Config
-from facewright_refiner.training_set import PictureSet, read_real, read_synthetic
+from facewright_refiner.selection import Standard
+from facewright_refiner.simgan import SimganTrainer
+from facewright_refiner.trainer import VERSION, Row, Trainer
+from facewright_refiner.training_set import PictureSet, hold_out, read_real, read_synthetic
 
-VERSION = 1
 STATE = f"state{SUFFIX}"
+LOCK = "training.lock"
 MAY_CHANGE = ("steps", "save_every", "sample_every")
 """What a continued run may have otherwise than it began with."""
-PROBES = 32
-"""Synthetic pictures on which change and spread are measured, always the same."""
 COLUMNS = ("n", "phase", "step", "refiner", "adversarial", "regularization", "discriminator", "accuracy")
-COLUMNS += ("change", "spread")
+COLUMNS += ("change", "spread", "lam", "realism", "drift")
 """Of metrics.csv. Losses are per patch; `change` is the probes' mean absolute change as a share of full contrast,
-`spread` how much refined probes differ from each other, relative to the raw ones."""
+`spread` how much refined probes differ from each other, relative to the raw ones. `realism` (0 = as real, 1 = as the
+renders) and `drift` are a checkpoint's, see selection.py; `lam` is what dual control made of it."""
 
 WINDOW = 5
 """Successive rows that must agree before advice is given."""
@@ -56,137 +60,14 @@ CHANCE = 2 * math.log(2)
 """A discriminator's loss per patch, real and refined, when it knows nothing."""
 NEAR_CHANCE = 0.02
 
-Row = dict[str, Any]
 
+def trainer_of(config: Config, synthetic: PictureSet, real: PictureSet, device: str = "cpu") -> Trainer:
+    """Return a new trainer of the config's family."""
+    if not config.guided:
+        return SimganTrainer(config, synthetic, real, device)
+    from facewright_refiner.modern_training import ModernTrainer
 
-class Trainer:
-    """Both networks, their optimizers, the history and the counters of a run; `step` takes it on."""
-
-    def __init__(self, config: Config, synthetic: PictureSet, real: PictureSet, device: str = "cpu") -> None:
-        self.config, self.synthetic, self.real = config, synthetic, real
-        self.device = torch.device(device)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.refiner = refiner_of(config.family, config.channels, config.blocks, config.features).to(self.device)
-            self.discriminator = Discriminator(config.channels, config.family).to(self.device)
-        self.optimizers = {
-            "refiner": _optimizer(config, self.refiner),
-            "discriminator": _optimizer(config, self.discriminator),
-        }
-        shape = (config.channels, config.height, config.width)
-        self.pool = HistoryPool(config.pool, shape, config.seed)
-        self.counters = {"n": 0, "synthetic": 0, "real": 0}
-        self.probes = synthetic.batch(config.seed, 0, PROBES, "probe").to(self.device)
-        with torch.inference_mode():
-            self.patches = self.discriminator(self.probes[:1])[0, 0].numel()
-
-    @property
-    def position(self) -> tuple[str, int]:
-        """The phase that the next step belongs to, and how many steps of it are done; "done" after the last."""
-        left = self.counters["n"]
-        for phase, steps in self.config.schedule().items():
-            if left < steps:
-                return phase, left
-            left -= steps
-        return "done", left
-
-    def step(self) -> Row:
-        """Take one step of the schedule and return its losses, per patch."""
-        phase, done = self.position
-        row: Row = {"n": self.counters["n"] + 1, "phase": phase, "step": done + 1}
-        if phase != "discriminator":
-            for _ in range(self.config.refiner_steps if phase == "both" else 1):
-                row |= self._update_refiner(adversarial=phase == "both")
-        if phase != "refiner":
-            for _ in range(self.config.discriminator_steps if phase == "both" else 1):
-                row |= self._update_discriminator()
-        for name, value in row.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise TrainingError(f"the {name} loss of {phase} step {done + 1} is {value}")
-        self.counters["n"] += 1
-        return row
-
-    def _update_refiner(self, adversarial: bool) -> Row:
-        """Descend by the regularization; of the picture itself while pre-training, then of psi, with the adversary."""
-        raw = self._next(self.synthetic, "synthetic")
-        refined = self.refiner(raw)
-        psi = self.config.psi if adversarial else "identity"
-        kept = losses.self_regularization(psi, refined, raw, self.patches)
-        loss = self.config.lam * kept
-        row = {"regularization": float(kept.detach()) / self.patches}
-        if adversarial:
-            fooled = losses.refiner_loss(self.discriminator(refined))
-            loss = loss + fooled
-            row["adversarial"] = float(fooled.detach()) / self.patches
-        self._descend("refiner", loss)
-        return row | {"refiner": float(loss.detach()) / self.patches}
-
-    def _update_discriminator(self) -> Row:
-        with torch.no_grad():
-            refined = self.pool.mix(self.refiner(self._next(self.synthetic, "synthetic")))
-        told_refined = self.discriminator(refined)
-        told_real = self.discriminator(self._next(self.real, "real"))
-        loss = losses.discriminator_loss(told_refined, told_real)
-        self._descend("discriminator", loss)
-        accuracy = float(losses.patch_accuracy(told_refined, told_real))
-        return {"discriminator": float(loss.detach()) / self.patches, "accuracy": accuracy}
-
-    def _descend(self, network: str, loss: Tensor) -> None:
-        optimizer = self.optimizers[network]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    def _next(self, pictures: PictureSet, name: str) -> Tensor:
-        start, count = self.counters[name], self.config.batch
-        self.counters[name] += count
-        return pictures.batch(self.config.seed, start, count, name).to(self.device)
-
-    def probed(self) -> dict[str, float]:
-        """Return `change` and `spread` of the probes, see COLUMNS."""
-        refined = self.refine(self.probes)
-        change = float((refined - self.probes).abs().mean()) / 2
-        spread = float(refined.std(0).mean() / self.probes.std(0).mean().clamp(min=1e-6))
-        return {"change": change, "spread": spread}
-
-    def refine(self, pictures: Tensor) -> Tensor:
-        """Return refined pictures (B, C, H, W), without gradients."""
-        with torch.inference_mode():
-            return self.refiner(pictures)
-
-    def save(self, path: Path) -> None:
-        """Write all that `restore` needs to `path`. Raises TrainingError where a weight is no longer finite."""
-        tensors, counters = self.pool.state()
-        tensors = {f"pool.{name}": tensor for name, tensor in tensors.items()}
-        for name, network in self._networks().items():
-            weights = network.state_dict()
-            if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
-                raise TrainingError(f"a weight of the {name} is no longer finite after step {self.counters['n']}")
-            tensors |= {f"{name}.{key}": tensor for key, tensor in weights.items()}
-            for number, values in self.optimizers[name].state_dict()["state"].items():
-                tensors |= {f"{name} optimizer.{number}.{key}": value for key, value in values.items()}
-        card = {"kind": "state", "version": VERSION, "counters": self.counters, "pool": counters}
-        write_tensors(path, tensors, card)
-
-    def restore(self, path: Path) -> None:
-        """Continue from what `save` wrote."""
-        tensors, card = read_tensors(path)
-        try:
-            self.counters = {name: int(card["counters"][name]) for name in self.counters}
-            self.pool.restore(_under(tensors, "pool"), card["pool"])
-            for name, network in self._networks().items():
-                network.load_state_dict(_under(tensors, name))
-                optimizer = self.optimizers[name]
-                state: dict[int, dict[str, Tensor]] = {}
-                for key, value in _under(tensors, f"{name} optimizer").items():
-                    number, _, field = key.partition(".")
-                    state.setdefault(int(number), {})[field] = value
-                optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise OutputError(f"{path}: does not fit this run ({error}); delete it to train anew") from None
-
-    def _networks(self) -> dict[str, nn.Module]:
-        return {"refiner": self.refiner, "discriminator": self.discriminator}
+    return ModernTrainer(config, synthetic, real, device)
 
 
 def train(synthetic: Path, real: Path, folder: Path, config: Config, device: str, emit: Emit) -> Path:
@@ -196,23 +77,27 @@ def train(synthetic: Path, real: Path, folder: Path, config: Config, device: str
     Raises UserError for what cannot be trained, TrainingError where numbers ran away (what was saved is kept).
     """
     need_package()
-    device = _device(device)
-    _claim(folder)
-    sets = read_synthetic(synthetic, config), read_real(real, config)
-    trainer = Trainer(config, *sets, device)
-    run = Run(folder, trainer)
-    for note in [note for one in sets for note in one.notes]:
-        emit({"event": "warning", "message": note})
-    run.train(emit)
-    return run.checkpoint
+    with _together(_device(device), config) as (rank, device), _claimed(folder) if not rank else nullcontext():
+        sets = read_synthetic(synthetic, config), read_real(real, config)
+        learned_from, held = hold_out(sets[1])
+        trainer = trainer_of(config, sets[0], learned_from, device)
+        if rank:
+            _follow(trainer, folder)
+            return folder
+        run = Run(folder, trainer, held)
+        for note in [note for one in sets for note in one.notes]:
+            emit({"event": "warning", "message": note})
+        run.train(emit)
+    return run.best if run.best.is_file() else run.checkpoint
 
 
 class Run:
     """A training run's folder."""
 
-    def __init__(self, folder: Path, trainer: Trainer) -> None:
+    def __init__(self, folder: Path, trainer: Trainer, held: Tensor | None = None) -> None:
         self.folder, self.trainer, self.config = folder, trainer, trainer.config
-        self.checkpoint = folder / f"refiner{SUFFIX}"
+        self.checkpoint, self.best = folder / f"refiner{SUFFIX}", folder / f"best{SUFFIX}"
+        self.standard = None if held is None else Standard(held, trainer)
         self._agree()
         self.rows: list[Row] = []
         if (folder / STATE).is_file():
@@ -236,7 +121,10 @@ class Run:
             for row in self._steps():
                 phase, step = row["phase"], row["step"]
                 last = self.trainer.position[0] == "done"
-                if step % self.config.log_every == 0 or last:
+                saving = row["n"] % self.config.save_every == 0 or last
+                if saving and phase == "both" and self.standard:
+                    row |= self.standard.judge(self.trainer)
+                if step % self.config.log_every == 0 or last or "realism" in row:
                     row |= self.trainer.probed()
                     self._log(row, board)
                     now = self._updates()
@@ -248,7 +136,7 @@ class Run:
                     self._advise(emit)
                 if last or (phase == "both" and step % self.config.sample_every == 0):
                     self._samples(step)
-                if row["n"] % self.config.save_every == 0 or last:
+                if saving:
                     self._save()
                     saved = row["n"]
         except TrainingError as error:
@@ -317,9 +205,10 @@ class Run:
 
     def _samples(self, step: int) -> None:
         """Write a grid of eight probes, raw over refined over real."""
-        raw = self.trainer.probes[:8]
-        real = self.trainer.real.batch(self.config.seed, 0, len(raw), "shown").to(raw)
-        grid = torch.stack([raw, self.trainer.refine(raw), real])
+        raw = self.trainer.probes
+        refined = self.trainer.shown(self.trainer.refine_probes())
+        real = self.trainer.real.batch(self.config.seed, 0, 8, "shown").to(raw)
+        grid = torch.stack([raw[:8], refined[:8], real])
         levels = ((grid + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
         rows, columns, channels, height, width = levels.shape
         sheet = levels.transpose(0, 3, 1, 4, 2).reshape(rows * height, columns * width, channels)
@@ -331,13 +220,20 @@ class Run:
         write(self.folder / "samples" / f"{step:06d}.png", data.getvalue())
 
     def _save(self) -> None:
-        phase, step = self.trainer.position
         self.trainer.save(self.folder / STATE)
+        phase, step = self.trainer.position
+        step = step if phase != "done" else self.config.steps
         if phase in ("both", "done"):
             (self.folder / "checkpoints").mkdir(exist_ok=True)
-            step = step if phase == "both" else self.config.steps
-            save_checkpoint(self.folder / "checkpoints" / f"{step:06d}{SUFFIX}", self.trainer.refiner, self._card(step))
-        save_checkpoint(self.checkpoint, self.trainer.refiner, self._card(step))
+            save_checkpoint(self.folder / "checkpoints" / f"{step:06d}{SUFFIX}", self.trainer.trained, self._card(step))
+        save_checkpoint(self.checkpoint, self.trainer.trained, self._card(step))
+        self._keep_best(step)
+
+    def _keep_best(self, step: int) -> None:
+        """Write the newest checkpoint as the best one, where it is."""
+        newest = self.rows[-1] if self.rows and self.rows[-1]["n"] == self.trainer.counters["n"] else None
+        if newest is not None and best_of(self.rows, self.config.drift_limit) is newest:
+            save_checkpoint(self.best, self.trainer.trained, self._card(step))
 
     def _card(self, step: int) -> dict[str, Any]:
         sets = {"synthetic": self.trainer.synthetic, "real": self.trainer.real}
@@ -348,9 +244,16 @@ class Run:
             "data": {name: {"pictures": len(s.pictures), "fingerprint": s.fingerprint} for name, s in sets.items()},
             "metrics": self.rows[-1] if self.rows else {},
             "advice": list(self.notes.values()),
-            "about": "Label drift is not measured in training but on every frame that is refined.",
+            "about": "Label drift is measured again on every frame that is refined.",
+            **self.trainer.about,
             "made_with": {"facewright": facewright.__version__, "torch": torch.__version__, "numpy": np.__version__},
         }
+
+
+def best_of(rows: Sequence[Row], limit: float) -> Row | None:
+    """Return the row of the checkpoint to take: the most real one that keeps the drift limit, px; None without one."""
+    kept = [row for row in rows if row.get("realism") is not None and row["drift"] <= limit]
+    return min(kept, key=lambda row: row["realism"], default=None)
 
 
 def advice(rows: Sequence[Row]) -> dict[str, str]:
@@ -361,15 +264,18 @@ def advice(rows: Sequence[Row]) -> dict[str, str]:
     before = next((row["change"] for row in reversed(rows) if row["phase"] == "refiner"), 0.0)
     change = max(row["change"] for row in window)
     found: dict[str, str] = {}
-    if change < max(LITTLE_CHANGE, before):
+    driven = window[-1].get("lam") is not None
+    falling = driven and window[-1]["lam"] < window[0]["lam"]
+    if change < max(LITTLE_CHANGE, before) and not falling:
+        cure = "train longer, or raise lr" if driven else "lower lam, or take optimizer=adam"
         found["no change"] = (
             f"refined pictures differ from the rendered ones by {change:.1%} of full contrast, no more than before the "
-            "discriminator had a say: lower lam, or take optimizer=adam"
+            f"discriminator had a say: {cure}"
         )
     if min(row["change"] for row in window) > MUCH_CHANGE:
         found["much change"] = (
             f"refined pictures differ from the rendered ones by {change:.0%} of full contrast, so that labels may no "
-            "longer fit: raise lam, or stop at an earlier checkpoint"
+            f"longer fit: {'lower the budget' if driven else 'raise lam'}, or stop at an earlier checkpoint"
         )
     if max(row["spread"] for row in window) < LITTLE_SPREAD:
         found["collapse"] = (
@@ -384,7 +290,50 @@ def advice(rows: Sequence[Row]) -> dict[str, str]:
     return found
 
 
-def _claim(folder: Path) -> None:
+@contextlib.contextmanager
+def _together(device: str, config: Config) -> Iterator[tuple[int, str]]:
+    """Join the processes that torchrun started, if it did; yield this one's number and its device."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield 0, device
+        return
+    if config.batch % world:
+        raise UserError(f"{world} processes cannot share a batch of {config.batch}; give --set batch=... a multiple")
+    if device == "cuda":
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        yield dist.get_rank(), device
+    finally:
+        dist.destroy_process_group()
+
+
+def _follow(trainer: Trainer, folder: Path) -> None:
+    """Take the same steps as the first process, which keeps the folder."""
+    if (folder / STATE).is_file():
+        trainer.restore(folder / STATE)
+    while trainer.position[0] != "done":
+        trainer.step()
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Make the folder and keep others out of it; raise OutputError where it is something else, or being trained in."""
+    _make(folder)
+    path = folder / LOCK
+    if not claim.acquire(path):
+        held = claim.holder(path)
+        raise OutputError(
+            f"{folder}: process {held.get('pid')} on {held.get('host')} trains there; wait, or give another folder"
+        )
+    try:
+        yield
+    finally:
+        claim.release(path)
+
+
+def _make(folder: Path) -> None:
     """Make the folder, or raise OutputError where it is something else."""
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file; give a folder for the run")
@@ -402,16 +351,6 @@ def _device(name: str) -> str:
     if name == "cuda" and not there:
         raise UserError("--device cuda: this torch finds no CUDA device; take --device cpu")
     return ("cuda" if there else "cpu") if name == "auto" else name
-
-
-def _optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:
-    if config.optimizer == "adam":
-        return torch.optim.Adam(network.parameters(), config.lr, betas=(0.5, 0.999))
-    return torch.optim.SGD(network.parameters(), config.lr)
-
-
-def _under(tensors: dict[str, Tensor], head: str) -> dict[str, Tensor]:
-    return {name.removeprefix(f"{head}."): tensor for name, tensor in tensors.items() if name.startswith(f"{head}.")}
 
 
 def _board(folder: Path, start: int) -> Any:

@@ -14,7 +14,7 @@ from facewright.farm.worker import Station, open_maker
 from facewright_refiner import apply
 from facewright_refiner.checkpoint import save_checkpoint
 from facewright_refiner.drift import luma
-from facewright_refiner.learned import grid_scale
+from facewright_refiner.learned import grid_scale, refine_image
 from facewright_refiner.networks import refiner_of
 from facewright_refiner.presets import Config
 
@@ -90,7 +90,7 @@ def test_a_refiner_that_moves_the_eye_is_rejected(frame, tmp_path):
     (refined,) = apply.load_refiner(checkpoint(tmp_path / "m.safetensors", shift=1)).refine([frame])
     assert outcome(refined) in ("milder", "plain")
     assert all(check.ok for check in apply.refine_checks(refined))
-    moved = apply.refine_image(apply.load_checkpoint(tmp_path / "m.safetensors"), frame.rgb)
+    moved = refine_image(apply.load_checkpoint(tmp_path / "m.safetensors"), frame.rgb)
     judged = apply.finished(frame, moved, {}, apply.DRIFT_LIMIT, 1.0, 0.0)
     assert not all(check.ok for check in apply.refine_checks(judged)), "which is why"
 

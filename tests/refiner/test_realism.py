@@ -7,7 +7,7 @@ import torch
 from facewright.errors import UserError
 from facewright_refiner import realism, sensor
 from facewright_refiner.parameters import neutral
-from facewright_refiner.realism import Reference, two_sample
+from facewright_refiner.realism import Reference, interval, scores, two_sample
 
 
 def pictures(make_frame, first, count):
@@ -64,6 +64,21 @@ def test_judges_tell_what_differs_and_not_what_does_not(sets, judge):
 
 def test_a_test_is_deterministic(sets):
     assert two_sample(*sets, judge="cnn", seed=3) == two_sample(*sets, judge="cnn", seed=3)
+
+
+def test_an_interval_is_of_people_not_of_pictures(sets):
+    score, label, keys = scores(*sets)
+    assert (len(score), int(label.sum()), len(set(keys))) == (80, 40, 80)
+    label = torch.arange(160) >= 80
+    person = torch.arange(160) // 4
+    score = torch.randn(40, generator=torch.Generator().manual_seed(0))[person] + label  # four like pictures of each
+    one_each = interval(score[::4], label[::4].float(), [str(n) for n in range(40)])
+    together = interval(score, label.float(), [str(int(n)) for n in person])
+    apart = interval(score, label.float(), [str(n) for n in range(160)])
+    assert together == pytest.approx(one_each, abs=0.02), "pictures of one person tell nothing new"
+    assert apart[1] - apart[0] < 0.7 * (together[1] - together[0])
+    wins = score[label][:, None] > score[~label]
+    assert together[0] < wins.float().mean() < together[1]
 
 
 def test_groups_are_never_split():

@@ -17,7 +17,8 @@ from facewright_refiner.drift import registration
 from facewright_refiner.networks import refiner_of
 from facewright_refiner.presets import PRESETS, Config
 from facewright_refiner.profile import View
-from facewright_refiner.train import Trainer, advice, train
+from facewright_refiner.train import advice, train, trainer_of
+from facewright_refiner.trainer import Trainer
 from facewright_refiner.training_set import PictureSet, depth_levels, read_real, read_synthetic, viewed
 
 SHIFT = 60
@@ -47,7 +48,7 @@ def test_refined_pictures_move_to_the_real_ones_and_pre_training_alone_does_not(
     config = Config.of("simgan", [*SMALL, "pretrain_refiner=30", "pretrain_discriminator=10", "steps=60", "lam=4"])
     sets = read_synthetic(folders[0], config), read_real(folders[1], config)
     unseen = read_synthetic(folders[2], config).pictures.float()
-    trainer = Trainer(config, *sets)
+    trainer = trainer_of(config, *sets)
     gaps = {}
     while trainer.position[0] != "done":
         if trainer.position == ("both", 0):
@@ -114,7 +115,7 @@ def test_another_seed_is_another_run_and_more_steps_continue_one(folders, tmp_pa
 
 def test_the_phases_follow_each_other_and_train_what_they_should(folders):
     config = Config.of("simgan", [*QUICK, "steps=1", "refiner_steps=3", "discriminator_steps=2"])
-    trainer = Trainer(config, read_synthetic(folders[0], config), read_real(folders[1], config))
+    trainer = trainer_of(config, read_synthetic(folders[0], config), read_real(folders[1], config))
     rows = []
     while trainer.position[0] != "done":
         before = [weights(trainer.refiner), weights(trainer.discriminator)]
@@ -189,6 +190,12 @@ def test_what_goes_wrong_is_said_in_words(values, kinds):
     assert [*found] == kinds
     assert all("lam" in sentence or "lr" in sentence for sentence in found.values())
     assert advice(both(**values)[:-1]) == {}, "not before all rows agree"
+
+
+def test_a_driven_weight_is_left_to_fall_before_advice():
+    assert advice([row | {"lam": 0.5**n} for n, row in enumerate(both(change=0.004))]) == {}
+    assert "raise lr" in advice(both(change=0.004, lam=0.02))["no change"]
+    assert "lower the budget" in advice(both(change=0.3, lam=5.0))["much change"]
 
 
 def test_a_run_that_changes_nothing_says_so_once(folders, tmp_path):

@@ -53,8 +53,7 @@ def refine(folder: Path, spec: str, python: str | None, emit: Emit) -> int:
 
 def _refine_one(dataset: Dataset, writer: Writer, index: int, refiner: Any, spec: str) -> None:
     old = dataset.record(index)
-    kept = [name for name in old["layers"] if name not in ("refined", "linear")]
-    frame = dataset.with_layers(["linear", *kept]).frame(index)
+    frame = dataset.with_layers([name for name in old["layers"] if name != "refined"]).frame(index)
     frame.checks = check_frame(frame)
     frame = refiner.refine(frame)
     judge(frame)

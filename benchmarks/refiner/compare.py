@@ -1,0 +1,340 @@
+"""Refiners in one table: how real are their pictures, and what did they move?
+
+    python benchmarks/refiner/compare.py --test DATASET --train DATASET --real DIR --pool DIR
+        --refiners identity webcam my.yaml reinhard fda simgan=run/refiner.safetensors+my.yaml ... [--name eyes]
+
+`--test` holds renders that no refiner was trained on, `--train` those that refiners and detector may know; `--real` are
+held-out real pictures, `--pool` those that refiners were trained on. All are seen at --width x --height px. Realism is
+against `--real` only. A refiner's first part works on the render, a profile after "+" photographs its result.
+
+Drift is measured three ways: by a detector of irises (detector.py) as the shift of its centre, less that of a control
+that has the same photometry and has not moved (drift.control); by registration (drift.compare); and as the detector's
+error against the exact label, before and after. Shifts are scaled to an eye 55 px wide. Writes
+results/refiner_NAME.json and .md: numbers only. A sheet of pictures goes where --sheet says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import detector as detectors
+from refiner_sensor import machine
+
+import facewright.dataset
+from facewright.refining import TRANSFERS, split_spec
+from facewright_refiner import drift, guides, sensor
+from facewright_refiner.apply import srgb_to_linear, to_image, to_tensor
+from facewright_refiner.checkpoint import load_checkpoint
+from facewright_refiner.learned import refine_image, resample
+from facewright_refiner.pictures import read_pictures
+from facewright_refiner.profile import Profile, View, draw
+from facewright_refiner.realism import Reference, interval, scores, two_sample
+from facewright_refiner.selection import windows_of
+from facewright_refiner.transfer import METHODS, transferred
+
+EYE_PX = 55
+SEED = 4000
+DRAWS = 20
+"""Bootstrap draws of distances, over whole people."""
+FOLDS = 2
+"""Seeds of the folds and of the classifier over which a two-sample test is averaged."""
+MOST_REAL = 400
+
+
+class Render(NamedTuple):
+    """A render in the view: (h, w, 3) uint8, its guide, px per mm, px of its eye's width, pupil's place, person."""
+
+    image: np.ndarray
+    guide: np.ndarray
+    px_per_mm: float
+    eye_px: float
+    iris: np.ndarray
+    person: str
+
+
+def main() -> None:
+    args = arguments()
+    torch.set_num_threads(args.threads)
+    size = (args.height, args.width)
+    tests, trains = (renders(folder, size) for folder in (args.test, args.train))
+    pictures = read_pictures(args.real, MOST_REAL, 0)
+    real = torch.cat([sensor.view(to_tensor([image]), View(), size)[0] for image in pictures.images])
+    detector = trained_detector(trains, args.detector_steps)
+    rows, made = {}, {}
+    for name, spec in (named(text) for text in args.refiners):
+        start = time.perf_counter()
+        made[name] = refined(spec, tests, args.pool)
+        seconds = time.perf_counter() - start
+        rows[name] = {
+            "spec": "+".join(Path(part).name for part in split_spec(spec) if part),
+            "images_per_second": round(len(tests) / seconds, 1),
+            "realism": realism(made[name], tests, real, pictures.groups),
+            "drift": moved(made[name], tests, detector),
+        }
+        print(name, json.dumps(rows[name]), flush=True)
+    result = {
+        "name": args.name,
+        "command": " ".join(["python", *(re.sub(r"[^=+ ]*/", "", word) for word in sys.argv)]),
+        "test": len(tests),
+        "people": len({render.person for render in tests}),
+        "real": len(real),
+        "size": [args.width, args.height],
+        "floor": floor(real, pictures.groups),
+        "rows": rows,
+        "machine": machine(args.threads),
+    }
+    folder = Path(__file__).parent / "results"
+    folder.mkdir(exist_ok=True)
+    (folder / f"refiner_{args.name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (folder / f"refiner_{args.name}.md").write_text(markdown(result))
+    print(markdown(result))
+    if args.sheet:
+        sheet(args.sheet, tests, made, real)
+
+
+def named(text: str) -> tuple[str, str]:
+    name, mark, spec = text.partition("=")
+    return (name, spec) if mark else (Path(text).stem, text)
+
+
+def renders(folder: Path, size: tuple[int, int]) -> list[Render]:
+    """Return the renders of a dataset in the view, the middle of each; those whose iris is hidden are left out."""
+    found = []
+    for frame in facewright.dataset.open(folder, ["rgb", *guides.LAYERS]):
+        picture, matrix = sensor.view(to_tensor([frame.rgb]), View(), size)
+        guide = resample(guides.guide_of(frame.layers), size)
+        eye = frame.truth.eyes[frame.truth.target.removesuffix("_eye") or next(iter(frame.truth.eyes))]
+        corners = eye.lid_upper_2d[[0, -1]]
+        seen = guides.iris_of(guide)
+        if seen is None:
+            continue
+        scale = float(matrix[0, 0])
+        found.append(
+            Render(
+                to_image(picture)[0],
+                guide,
+                frame.rgb.shape[1] / frame.sample.camera.field_mm * scale,
+                float(np.linalg.norm(corners[1] - corners[0])) * scale,
+                seen[0],
+                str(frame.sample.subject_index),
+            )
+        )
+    return found
+
+
+def refined(spec: str, tests: list[Render], pool: Path) -> list[np.ndarray]:
+    """Return every test render refined, (h, w, 3) uint8; nothing is rejected, so that all drift is seen."""
+    first, camera = split_spec(spec if ":" in spec or spec not in TRANSFERS else f"{spec}:{pool}")
+    images = [render.image for render in tests]
+    if first.endswith(".safetensors"):
+        network = load_checkpoint(first)
+        images = [refine_image(network, r.image, 1.0, r.guide, (SEED, n)) for n, r in enumerate(tests)]
+    elif first.partition(":")[0] in TRANSFERS:
+        real = read_pictures(pool, 400, 0).images
+        random = np.random.default_rng(SEED)
+        method = METHODS[first.partition(":")[0]]
+        images = [transferred(method, image, real[random.integers(len(real))]) for image in images]
+    elif first != "identity":
+        camera = first
+    if not camera or camera == "none":
+        return images
+    profile = Profile.load(camera)
+    with torch.inference_mode():
+        return [
+            to_image(
+                sensor.apply(to_tensor([srgb_to_linear(image)]), [draw(profile, SEED, n, px_per_mm=tests[n].px_per_mm)])
+            )[0]
+            for n, image in enumerate(images)
+        ]
+
+
+def realism(made: list[np.ndarray], tests: list[Render], real: Tensor, groups: list[str]) -> dict[str, Any]:
+    """Return distances and two-sample tests against real pictures, with 95 % intervals over people."""
+    pictures = to_tensor(made)
+    people = [render.person for render in tests]
+    reference = Reference(real)
+    found = np.array(reference.distances(pictures).flat())
+    random = np.random.default_rng(0)
+    places = {name: [n for n, other in enumerate(people) if other == name] for name in sorted(set(people))}
+    drawn = []
+    for _ in range(DRAWS):
+        chosen = random.choice(list(places), len(places))
+        drawn.append(reference.distances(pictures[[n for name in chosen for n in places[name]]]).flat())
+    low, high = np.percentile(np.array(drawn), [2.5, 97.5], axis=0)
+    names = ("swd_fine", "swd_mid", "swd_coarse", "psd", "lab", "tone")
+    row: dict[str, Any] = {
+        name: [round(float(x), 4) for x in three] for name, *three in zip(names, found, low, high, strict=True)
+    }
+    for judge in ("features", "cnn"):
+        row[f"auc_{judge}"] = tested(pictures, real, judge, (people, groups))
+    return row
+
+
+def tested(a: Tensor, b: Tensor, judge: str, groups: tuple) -> dict[str, Any]:
+    """Return accuracy and area under the curve, averaged over FOLDS seeds, and the area's interval over people."""
+    results = [two_sample(a, b, judge=judge, groups=groups, seed=seed) for seed in range(FOLDS)]
+    low, high = interval(*scores(a, b, judge=judge, groups=groups, seed=0))
+    return {
+        "accuracy": round(float(np.mean([one.accuracy for one in results])), 3),
+        "auc": round(float(np.mean([one.auc for one in results])), 3),
+        "auc_95": [round(low, 3), round(high, 3)],
+    }
+
+
+def moved(made: list[np.ndarray], tests: list[Render], detector: detectors.Detector) -> dict[str, Any]:
+    """Return what moved: in px of an eye EYE_PX wide, except the overlap."""
+    raws = np.stack([drift.luma(render.image) for render in tests])
+    after = np.stack([drift.luma(image) for image in made])
+    controls = np.stack([drift.control(a, b) for a, b in zip(raws, after, strict=True)])
+    (before, mask), (now, mask_now), (still, _) = (
+        detectors.centres(detector, torch.from_numpy(x).float()[:, None]) for x in (raws, after, controls)
+    )
+    to_eye = EYE_PX / np.array([render.eye_px for render in tests])
+    exact = np.stack([render.iris for render in tests])
+    shift, calm = (np.linalg.norm(x - before, axis=1) * to_eye for x in (now, still))
+    registered = [
+        drift.compare(render.image, image, windows_of(render.guide)) for render, image in zip(tests, made, strict=True)
+    ]
+    pupil = np.array([one.pupil for one in registered]) * to_eye
+    return {
+        "shift": spread(shift),
+        "control": spread(calm),
+        "excess": spread(np.maximum(0, shift - calm)),
+        "registration": spread(pupil),
+        "error_before": spread(np.linalg.norm(before - exact, axis=1) * to_eye),
+        "error_after": spread(np.linalg.norm(now - exact, axis=1) * to_eye),
+        "iou": round(float(np.nanmean(detectors.overlap(mask, mask_now))), 3),
+        "edges": round(float(np.nanmedian([one.edges for one in registered])), 3),
+    }
+
+
+def spread(values: np.ndarray) -> dict[str, Any]:
+    """Return mean with its 95 % interval, 95th percentile, and how many could not be measured."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        raise SystemExit("the detector finds no iris; give more --detector-steps")
+    random = np.random.default_rng(0)
+    drawn = random.choice(known, (500, len(known)))
+    mean_95 = [round(float(x), 3) for x in np.percentile(drawn.mean(1), [2.5, 97.5])]
+    p95_95 = [round(float(x), 3) for x in np.percentile(np.percentile(drawn, 95, axis=1), [2.5, 97.5])]
+    return {
+        "mean": round(float(known.mean()), 3),
+        "mean_95": mean_95,
+        "p95": round(float(np.percentile(known, 95)), 3),
+        "p95_95": p95_95,
+        "unknown": int(np.isnan(values).sum()),
+    }
+
+
+def trained_detector(trains: list[Render], steps: int) -> detectors.Detector:
+    luma = torch.from_numpy(np.stack([drift.luma(render.image) for render in trains])).float()[:, None]
+    iris = torch.from_numpy(np.stack([render.guide[guides.IRIS].sum(0) for render in trains]))[:, None]
+    return detectors.train(luma, iris, steps, SEED)
+
+
+def floor(real: Tensor, groups: list[str]) -> dict[str, Any]:
+    """Return what one half of the real pictures is from the other."""
+    order = {name: n for n, name in enumerate(sorted(set(groups)))}
+    half = torch.tensor([order[name] % 2 == 0 for name in groups])
+    sides = [[g for g, first in zip(groups, half.tolist(), strict=True) if first is side] for side in (True, False)]
+    found = Reference(real[half]).distances(real[~half]).flat()
+    names = ("swd_fine", "swd_mid", "swd_coarse", "psd", "lab", "tone")
+    row: dict[str, Any] = {name: round(float(x), 4) for name, x in zip(names, found, strict=True)}
+    for judge in ("features", "cnn"):
+        row[f"auc_{judge}"] = tested(real[half], real[~half], judge, (sides[0], sides[1]))
+    return row
+
+
+def sheet(path: Path, tests: list[Render], made: dict[str, list[np.ndarray]], real: Tensor) -> None:
+    """Write a sheet: a row for each refiner, the same renders in all, real pictures below."""
+    picked = np.linspace(0, len(tests) - 1, 12).round().astype(int)
+    rows = [np.concatenate([images[n] for n in picked], 1) for images in made.values()]
+    shown = np.linspace(0, len(real) - 1, 12).round().astype(int)
+    rows.append(np.concatenate([*to_image(real[shown])], 1))
+    picture = Image.fromarray(np.concatenate(rows))
+    picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.LANCZOS).save(path)
+
+
+def markdown(result: dict[str, Any]) -> str:
+    low = result["floor"]
+    lines = [
+        f"# Refiners: {result['name']}",
+        "",
+        f"{result['test']} renders of {result['people']} people that no refiner was trained on, against "
+        f"{result['real']} held-out real pictures, at {result['size'][0]} x {result['size'][1]} px. AUC: a "
+        "classifier's area under the curve in grouped folds, 0.5 is chance; with 95 % intervals over people. "
+        "Distances: 0 is equal.",
+        "",
+        "| | AUC features | AUC CNN | SWD fine / mid / coarse | PSD | Lab | tone |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in result["rows"].items():
+        r = row["realism"]
+        judges = [f"{r[k]['auc']:.3f} ({r[k]['auc_95'][0]:.2f} to {r[k]['auc_95'][1]:.2f})" for k in JUDGED]
+        swd = " / ".join(interval_text(r[k]) for k in ("swd_fine", "swd_mid", "swd_coarse"))
+        rest = " | ".join(interval_text(r[k]) for k in ("psd", "lab", "tone"))
+        lines.append(f"| {name} | {' | '.join(judges)} | {swd} | {rest} |")
+    swd = " / ".join(f"{low[k]:.3f}" for k in ("swd_fine", "swd_mid", "swd_coarse"))
+    lines += [
+        f"| real, other half | {' | '.join(format(low[k]['auc'], '.3f') for k in JUDGED)} | {swd} | {low['psd']:.3f} | "
+        f"{low['lab']:.3f} | {low['tone']:.3f} |",
+        "",
+        f"What moved, px of an eye {EYE_PX} px wide: mean (95 % interval) / 95th percentile. *Shift* is of the iris's "
+        "centre by the benchmark's detector; *control* that of the same photometry unmoved; *excess* the one beyond "
+        "the other; *registration* the training-free excess; *error* the detector's against the exact label, for the "
+        "raw "
+        "render and after refining; *IoU* of the irises it finds before and after.",
+        "",
+        "| | shift | control | excess | registration | error raw | error refined | IoU | edges | images/s |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in result["rows"].items():
+        cells = [moved_text(row["drift"][k]) for k in MOVED]
+        cells += [f"{row['drift']['iou']:.3f}", f"{row['drift']['edges']:.3f}", f"{row['images_per_second']:g}"]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    facts = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
+    return "\n".join([*lines, "", f"`{result['command']}`", "", facts, ""])
+
+
+JUDGED = ("auc_features", "auc_cnn")
+MOVED = ("shift", "control", "excess", "registration", "error_before", "error_after")
+
+
+def interval_text(three: list[float]) -> str:
+    return f"{three[0]:.3f} ({three[1]:.2f} to {three[2]:.2f})"
+
+
+def moved_text(found: dict[str, Any]) -> str:
+    return f"{found['mean']:.2f} ({found['mean_95'][0]:.2f} to {found['mean_95'][1]:.2f}) / {found['p95']:.2f}"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--train", type=Path, required=True)
+    parser.add_argument("--real", type=Path, required=True, help="held-out real pictures; nothing of them is kept")
+    parser.add_argument("--pool", type=Path, required=True, help="real pictures that refiners may know")
+    parser.add_argument("--refiners", nargs="+", required=True, metavar="[NAME=]SPEC")
+    parser.add_argument("--width", type=int, default=80)
+    parser.add_argument("--height", type=int, default=48)
+    parser.add_argument("--detector-steps", type=int, default=800)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--sheet", type=Path, help="where to write a sheet of pictures")
+    parser.add_argument("--name", default="trial")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
