@@ -143,7 +143,7 @@ def lashes(
     lean = (np.linspace(0, 1, steps + 1) ** 1.25)[None, :, None] * (0.55 * clump * (0.5 + 0.5 * u[2]))[:, None, None]
     hairs = hairs + lean * (tips[group] - hairs[:, -1])[:, None, :]
     taper = np.linspace(1, 0.04, steps + 1) ** 0.7
-    radius = 0.058 * thickness * (0.75 + 0.5 * u[2])[:, None] * taper
+    radius = 0.066 * thickness * (0.75 + 0.5 * u[2])[:, None] * taper
     return Strands(name, hairs, radius, side_label(side, "lashes"), "lashes")
 
 

@@ -33,6 +33,11 @@ MELANIN_RAMP = np.array(
 )
 
 
+IRIS_SHADE = 0.75
+"""What the ramp's colours, judged on irises alone, are multiplied by in a face: at 1 irises of crops are lighter against
+the skin (L* -26) than in photographs (-32 to -43)."""
+
+
 def iris_colour(melanin: Array | float, warmth: float) -> Array:
     """Return the linear albedo (..., 3) of iris stroma with `melanin` in [0, 1]."""
     m = np.asarray(melanin, float)
@@ -82,7 +87,7 @@ def iris_albedo(iris: Iris, spectrum: str) -> tuple[Array, Array]:
         grey = (0.20 - 0.06 * iris.melanin) * (1 + 1.3 * (fibre - 0.5) * iris.fibres + 0.12 * ridge + 0.5 * velvet)
         colour = np.repeat(grey[..., None], 3, axis=2)
     else:
-        colour = iris_colour(melanin, iris.warmth)
+        colour = IRIS_SHADE * iris_colour(melanin, iris.warmth)
         colour = colour * (1 + 1.15 * (fibre[..., None] - 0.5) * iris.fibres * (1.1 - 0.35 * iris.melanin))
         colour = colour * np.exp(1.5 * dark * velvet[..., None] * np.array([0.8, 1.0, 1.1]))
     shade = 1 - 0.45 * crypts - 0.2 * furrows + 0.12 * ridge
@@ -100,8 +105,8 @@ def sclera_albedo(sclera: Sclera, spectrum: str, limbus: float, limbal_mm: float
     """
     rows, columns = SCLERA_SIZE
     polar = np.linspace(0, 1, rows)[:, None]
-    white = np.array([0.60, 0.535, 0.495])
-    yellow = np.array([0.63, 0.515, 0.33])
+    white = np.array([0.52, 0.50, 0.495])
+    yellow = np.array([0.56, 0.475, 0.34])
     base = white + sclera.yellowing * 0.55 * (yellow - white)
     seed = int(sclera.texture)
     cloud = 0.6 * periodic(seed, rows, columns, 14, 12) + 0.4 * periodic(seed + 3, rows, columns, 60, 50)
@@ -114,13 +119,13 @@ def sclera_albedo(sclera: Sclera, spectrum: str, limbus: float, limbal_mm: float
     colour = colour + 0.5 * island * (np.array([0.66, 0.50, 0.24]) - colour)
     back = np.clip((polar - limbus) / 0.26, 0, 1)[..., None]
     pink = np.array([0.66, 0.30, 0.25])
-    colour = colour + (pink - colour) * (back**1.2) * (0.42 + 0.4 * sclera.redness)
+    colour = colour + (pink - colour) * (back**1.2) * (0.28 + 0.5 * sclera.redness)
     fine, thick = _vessels(sclera, limbus)
     blood = np.array([0.46, 0.075, 0.055])
     strength = 0.5 + 0.9 * sclera.redness
     alpha = np.clip(strength * (0.75 * fine + 1.25 * thick) * (0.35 + 0.65 * back[..., 0] ** 0.5), 0, 0.9)[..., None]
     colour = colour + (blood - colour) * alpha
-    flush = (0.08 + 0.22 * sclera.redness) * periodic(seed + 9, rows, columns, 9, 6)[..., None]
+    flush = (0.02 + 0.24 * sclera.redness) * periodic(seed + 9, rows, columns, 9, 6)[..., None]
     colour = colour + (np.array([0.64, 0.34, 0.30]) - colour) * flush * (0.3 + 0.7 * back)
     near = np.clip(1 - (polar - limbus) * math.pi * radius_mm / limbal_mm, 0, 1)[..., None]
     colour = colour * (1 - 0.62 * near**1.7 * np.array([1.0, 0.95, 0.86]))

@@ -97,7 +97,7 @@ class Iris:
 class Sclera:
     """Colour and vessels of the white."""
 
-    redness: float = param(Uniform(0, 0.7), 0, 1, doc="vessel density and diffuse hyperaemia")
+    redness: float = param(Given(lambda v, u: 0.75 * u[0] ** 1.5), 0, 1, doc="vessel density and diffuse hyperaemia")
     yellowing: float = param(Given(_scleral_yellow), 0, 1, doc="fat deposits and age: off-white to yellowish")
     texture: float = param(Uniform(0, 1000), 0, 1000, doc="offset into the vessel fields")
 

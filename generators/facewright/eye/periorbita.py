@@ -89,7 +89,7 @@ def _tint(d: Array, t: Array, seed: int, lids: Lids, skin: Skin, spectrum: str) 
     blotch = periodic(seed + 5, rows, columns, 14, 8)
     tint = np.ones((*SIZE, 3))
     # roots under the skin and the shade between lashes: every lash line is darker than its lid
-    roots = (0.5 * upper + 0.26 * lower) * np.exp(-(((d - 0.2) / 0.75) ** 2)) * (0.6 + 0.8 * grain)
+    roots = (0.85 * upper + 0.36 * lower) * np.exp(-(((d - 0.1) / 0.85) ** 2)) * (0.65 + 0.6 * grain)
     tint *= 1 - roots[..., None] * np.array([0.85, 0.95, 1.0])
     if spectrum == "rgb":
         blood = (0.10 * upper + 0.07 * lower) * np.clip((11 - d) / 6, 0, 1) * np.clip(d, 0, 1) * (0.4 + 1.2 * blotch)

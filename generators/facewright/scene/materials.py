@@ -551,7 +551,7 @@ def _mane(g: Graph, colour: Any) -> Socket:
 
 def lashes(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     """Lashes are darker than the head's hair; mascara makes them black."""
-    base = hair_colour(sample.subject.hair, sample.image.spectrum) * 0.45
+    base = hair_colour(sample.subject.hair, sample.image.spectrum) * 0.25
     return _fibre(g, tuple(base * (1 - 0.8 * sample.subject.eye.mascara) + 0.002), 0.4)
 
 

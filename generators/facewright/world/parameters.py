@@ -131,7 +131,13 @@ class Light:
     key_size_mm: float = param(
         LogUniform(80, 900), 1, 10000, unit="mm", doc="edge of the softbox; window, screen and ring scale with it"
     )
-    key_temperature_k: float = param(Uniform(2700, 7500), 1500, 15000, unit="K", doc="colour temperature")
+    key_temperature_k: float = param(
+        Normal(5400, 1100, 2700, 8500),
+        1500,
+        15000,
+        unit="K",
+        doc="colour temperature that the camera's white balance leaves",
+    )
     rim_strength: float = param(
         Given(lambda v, u: 0.3 + 2.2 * u[1] if u[0] < 0.22 else 0.0, 2),
         0,
