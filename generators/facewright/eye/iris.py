@@ -34,7 +34,7 @@ MELANIN_RAMP = np.array(
 
 
 IRIS_SHADE = 0.75
-"""What the ramp's colours, judged on irises alone, are multiplied by in a face: at 1 irises of crops are lighter against
+"""What the colours of the ramp, judged alone, are multiplied by in a face: at 1 irises of crops are lighter against
 the skin (L* -26) than in photographs (-32 to -43)."""
 
 
