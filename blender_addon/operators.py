@@ -31,6 +31,14 @@ def reporting(execute):
     return wrapped
 
 
+class Previewed:
+    """An operator on the preview: there is none to press while nothing is previewed."""
+
+    @classmethod
+    def poll(cls, context):
+        return preview.collection_of(context.scene) is not None
+
+
 class FACEWRIGHT_OT_preview(bpy.types.Operator):
     """Build the frame that seed and index give in this scene, in a collection of its own"""
 
@@ -47,16 +55,12 @@ class FACEWRIGHT_OT_preview(bpy.types.Operator):
             windows.look(space, preview.part(context.scene, "camera"), sample.light)
 
 
-class FACEWRIGHT_OT_remove(bpy.types.Operator):
+class FACEWRIGHT_OT_remove(Previewed, bpy.types.Operator):
     """Remove the preview; nothing else in the scene is touched"""
 
     bl_idname = "facewright.remove"
     bl_label = "Remove Preview"
     bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context):
-        return preview.collection_of(context.scene) is not None
 
     @reporting
     def execute(self, context):
@@ -78,16 +82,12 @@ class FACEWRIGHT_OT_look(bpy.types.Operator):
         windows.look(context.space_data, preview.part(context.scene, "camera"), preview.standing(context.scene).light)
 
 
-class FACEWRIGHT_OT_keep_materials(bpy.types.Operator):
+class FACEWRIGHT_OT_keep_materials(Previewed, bpy.types.Operator):
     """Mark the preview's materials as assets: they stay in this file when the preview is removed"""
 
     bl_idname = "facewright.keep_materials"
     bl_label = "Materials as Assets"
     bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context):
-        return preview.collection_of(context.scene) is not None
 
     @reporting
     def execute(self, context):
@@ -99,16 +99,12 @@ class FACEWRIGHT_OT_keep_materials(bpy.types.Operator):
         self.report({"INFO"}, f"{len(made)} materials are assets")
 
 
-class FACEWRIGHT_OT_follow(bpy.types.Operator):
+class FACEWRIGHT_OT_follow(Previewed, bpy.types.Operator):
     """Let both eyes look at the gaze target, where it now is"""
 
     bl_idname = "facewright.follow"
     bl_label = "Look at Target"
     bl_options = {"REGISTER", "UNDO"}
-
-    @classmethod
-    def poll(cls, context):
-        return preview.collection_of(context.scene) is not None
 
     @reporting
     def execute(self, context):

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from wardrobe import BARE
 
 from facewright import Recipe, sample
 from facewright.eye import lids
@@ -32,15 +33,6 @@ CALM = {
     "gaze.pitch_deg": 0.0,
 }
 CALM_SAMPLE = sample(RECIPE, 1, 0).replace(CALM)
-BARE = {
-    "subject.wear.glasses.kind": "none",
-    "subject.wear.hat.kind": "none",
-    "subject.wear.mask.kind": "none",
-    "subject.wear.scarf": False,
-    "subject.wear.headphones": False,
-    "subject.wear.jewellery.earrings": "none",
-    "subject.wear.jewellery.necklace": "none",
-}
 FLIP = [
     *range(16, -1, -1),
     *range(26, 16, -1),
@@ -269,7 +261,7 @@ def test_moods_stay_near_the_neutral_face(mood):
 
 @pytest.mark.parametrize("index", range(8))
 def test_upper_lids_stay_above_lower_lids(index):
-    """For any subject, mood and blink, edges cross by under a sixth of a margin of 2 mm; shut, none gapes."""
+    """For any subject, mood and blink, edges cross by under an eighth of a margin of 2 mm; shut, none gapes."""
     one = sample(RECIPE, 23, index)
     for blink in (one.expression.blink, 1.0):
         vertices = shaped(one.replace({"expression.blink": blink, "expression.wink": 0.0}), one.expression.mood)
@@ -278,8 +270,8 @@ def test_upper_lids_stay_above_lower_lids(index):
             lower = edge[[0, *lids.LOWER, 14]]
             lower = lower[np.argsort(lower[:, 0])]
             gap = edge[lids.UPPER, 1] - np.interp(edge[lids.UPPER, 0], lower[:, 0], lower[:, 1])
-            assert gap.min() > -0.33
-            assert gap.max() < 0.05 or blink < 1
+            assert gap.min() > -0.25
+            assert gap.max() < 0 or blink < 1
 
 
 # landmarks

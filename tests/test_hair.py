@@ -51,7 +51,7 @@ def grown(person, mood="neutral", **changes):
 def depths(points, surface):
     """Return how deep (N,) in mm points lie behind the tangent plane of their nearest vertex of face or neck.
 
-    The body ends at y = -326: at that rim, which no picture shows, nothing is inside.
+    Below the rim where the body ends, at y = -326 of the template, there is nothing to be inside of.
     """
     mesh = topology()
     ids = mesh.vertices_of("skin", "nose", "neck", "torso")[::2]
@@ -62,7 +62,8 @@ def depths(points, surface):
         [((surface[ids] ** 2).sum(1) - 2 * part @ surface[ids].T).argmin(1) for part in np.array_split(points, 8)]
     )
     depth = -((points - surface[ids[nearest]]) * normals[nearest]).sum(axis=1)
-    return np.where(mesh.rest[ids[nearest], 1] > -300, depth, 0.0), ids[nearest]
+    below = (mesh.rest[ids[nearest], 1] < -310) & (points[:, 1] < surface[ids[nearest], 1])
+    return np.where(below, 0.0, depth), ids[nearest]
 
 
 def by_the_ear(ids):
@@ -161,6 +162,7 @@ def test_strands_cover_as_much_whatever_their_number():
     for pixel_mm in (0.02, 0.3, 0.6, 1.2, 5.0):
         for limit in (4000, 40000):
             count, radius = growth.strand_budget(5200, pixel_mm, limit)
+            assert 2 * radius < 0.2601
             assert count <= max(limit, 5200 / 0.26 + 1)
             assert 2 * radius * count == pytest.approx(5200)
     area = []

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 from raycast import cast
+from wardrobe import BARE
 
 from facewright import Recipe, sample
 from facewright.face import wear
@@ -12,14 +13,8 @@ from facewright.figure import _worn_on, build_figure, strands
 from facewright.labels import truth
 from facewright.schema import Label
 
-BARE = {
-    "subject.wear.glasses.kind": "none",
-    "subject.wear.hat.kind": "none",
-    "subject.wear.mask.kind": "none",
-    "subject.wear.scarf": False,
-    "subject.wear.headphones": False,
-    "subject.wear.jewellery.earrings": "none",
-    "subject.wear.jewellery.necklace": "none",
+CALM = {
+    **BARE,
     "pose.head_yaw_deg": 0.0,
     "pose.head_pitch_deg": 0.0,
     "camera.azimuth_deg": 0.0,
@@ -31,7 +26,7 @@ KINDS = [kind for kind in HATS if kind != "none"]
 
 
 def person(index, **changes):
-    return sample(FACE, 2, index).replace({**BARE, **{path.replace("__", "."): v for path, v in changes.items()}})
+    return sample(FACE, 2, index).replace({**CALM, **{path.replace("__", "."): v for path, v in changes.items()}})
 
 
 def hat(index, kind, **more):

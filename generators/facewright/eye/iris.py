@@ -22,20 +22,15 @@ SCLERA_SIZE = (512, 1024)
 
 MELANIN_RAMP = np.array(
     [
-        # melanin, cool albedo, warm albedo (linear): judged beside photographs
-        [0.00, 0.130, 0.225, 0.350, 0.190, 0.260, 0.240],
-        [0.20, 0.125, 0.185, 0.220, 0.185, 0.200, 0.105],
-        [0.38, 0.160, 0.145, 0.080, 0.220, 0.145, 0.045],
-        [0.55, 0.125, 0.058, 0.019, 0.165, 0.068, 0.014],
-        [0.75, 0.056, 0.024, 0.009, 0.072, 0.027, 0.007],
-        [1.00, 0.022, 0.012, 0.007, 0.028, 0.013, 0.006],
+        # melanin, cool albedo, warm albedo (linear): judged on crops of faces, L* against the skin, beside photographs
+        [0.00, 0.0975, 0.1688, 0.2625, 0.1425, 0.1950, 0.1800],
+        [0.20, 0.0938, 0.1387, 0.1650, 0.1387, 0.1500, 0.0788],
+        [0.38, 0.1200, 0.1087, 0.0600, 0.1650, 0.1087, 0.0338],
+        [0.55, 0.0938, 0.0435, 0.0142, 0.1237, 0.0510, 0.0105],
+        [0.75, 0.0420, 0.0180, 0.0067, 0.0540, 0.0203, 0.0053],
+        [1.00, 0.0165, 0.0090, 0.0053, 0.0210, 0.0097, 0.0045],
     ]
 )
-
-
-IRIS_SHADE = 0.75
-"""What the colours of the ramp, judged alone, are multiplied by in a face: at 1 irises of crops are lighter against
-the skin (L* -26) than in photographs (-32 to -43)."""
 
 
 def iris_colour(melanin: Array | float, warmth: float) -> Array:
@@ -87,7 +82,7 @@ def iris_albedo(iris: Iris, spectrum: str) -> tuple[Array, Array]:
         grey = (0.20 - 0.06 * iris.melanin) * (1 + 1.3 * (fibre - 0.5) * iris.fibres + 0.12 * ridge + 0.5 * velvet)
         colour = np.repeat(grey[..., None], 3, axis=2)
     else:
-        colour = IRIS_SHADE * iris_colour(melanin, iris.warmth)
+        colour = iris_colour(melanin, iris.warmth)
         colour = colour * (1 + 1.15 * (fibre[..., None] - 0.5) * iris.fibres * (1.1 - 0.35 * iris.melanin))
         colour = colour * np.exp(1.5 * dark * velvet[..., None] * np.array([0.8, 1.0, 1.1]))
     shade = 1 - 0.45 * crypts - 0.2 * furrows + 0.12 * ridge

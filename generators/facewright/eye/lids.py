@@ -97,7 +97,7 @@ def blink_weight(vertices: Array, closing: Array, basis: HeadBasis, side: str, b
 UPPER_SHARE = 0.7
 """Share of closing that the upper lid does; reasoned: a blink is nearly all the upper lid's."""
 
-PRESS_MM = 0.2
+PRESS_MM = 0.15
 """How far shut lids press into each other, mm, so that no slit is left where the globe shapes them; reasoned."""
 
 
