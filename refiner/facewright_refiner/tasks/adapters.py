@@ -19,13 +19,13 @@ from facewright_refiner.tasks.training import seeded
 
 Adapter = Callable[[Tensor], Tensor]
 
-STEPS, BATCH, RATE = 300, 8, 5e-3
+STEPS, BATCH, RATE = 150, 4, 5e-3
 
 
 class SegmentationAdapter(nn.Module):
     """Class logits to class logits: three dilated convolutions (a view of 15 px) added to what was predicted."""
 
-    def __init__(self, classes: int, width: int = 24) -> None:
+    def __init__(self, classes: int, width: int = 16) -> None:
         super().__init__()
         self.net = nn.Sequential(
             *(nn.Conv2d(classes, width, 3, padding=1), nn.ReLU()),
