@@ -42,7 +42,7 @@ from facewright.farm.generate import Order, generate
 from facewright.farm.refine import refine
 from facewright.farm.worker import Station
 from facewright.progress import Emit
-from facewright.recipe import Recipe
+from facewright.recipe import DEFAULT_OUTPUTS, Recipe
 from facewright.refining import TRANSFERS
 from facewright.rng import stream
 from facewright_refiner.readers import Real, open_real, ours
@@ -242,18 +242,24 @@ class _Lab:
 
         folder = self.pictures()
         found = match(
-            self.order.recipe, sorted(folder.glob("*.png")), self.out / "match", seed=self.order.seed, log=self._note
+            self.order.recipe,
+            sorted(folder.glob("*.png")),
+            self.out / "match",
+            seed=self.order.seed,
+            station=self.station,
+            workers=self.workers,
+            log=lambda message: self.emit(_warning(message)),
+            emit=self.emit,
         )
+        for note in found.notes:
+            self.emit(_warning(note))
         return found.recipe
-
-    def _note(self, *words: object) -> None:
-        self.emit(_warning(" ".join(map(str, words))))
 
     def rendered(self, recipe: Recipe, refined: bool) -> Prepared:
         """Return as many prepared pictures of `recipe` as the real row has, rendered, or found, in `out`."""
         order = self.order
         through_export = order.task == "gaze" and self.real.format in NORMALISED
-        if not _needs_more(order.refine):
+        if recipe.outputs == DEFAULT_OUTPUTS and not _needs_more(order.refine):
             recipe = dataclasses.replace(recipe, outputs=("linear", "seg"))
         folder = self.out / "renders" / f"{recipe.name}-{recipe.digest}-{order.seed}"
         wanted = math.ceil(self.count * (SPARE if through_export else 1))
@@ -347,7 +353,8 @@ class _Lab:
         raw, adapted, shown = [], [], {"shown": [], "shown_adapted": []}
         for fold, few in zip(self.folds, self.few, strict=True):
             output = predict(net, self.data.pictures[fold.test], self.device)
-            adapt = learn(self.task, predict(net, self.data.pictures[few], self.device), self.data.targets[few], seed)
+            seen = predict(net, self.data.pictures[few], self.device)
+            adapt = learn(self.task, seen, self.data.targets[few], self.order.budget, seed)
             better, targets = adapt(output), self.data.targets[fold.test]
             raw.append(self.task.marks(output, targets))
             adapted.append(self.task.marks(better, targets))

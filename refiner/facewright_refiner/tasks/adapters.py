@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from facewright_refiner.tasks.base import Task
 from facewright_refiner.tasks.landmarks import OUTER_CORNERS
 from facewright_refiner.tasks.segmentation import SegmentationTask
-from facewright_refiner.tasks.training import seeded
+from facewright_refiner.tasks.training import Budget, seeded
 
 Adapter = Callable[[Tensor], Tensor]
 
-STEPS, BATCH, RATE = 150, 4, 5e-3
+BATCH, RATE = 4, 5e-3
 
 
 class SegmentationAdapter(nn.Module):
@@ -41,21 +41,21 @@ class SegmentationAdapter(nn.Module):
         return logits.log_softmax(1).clamp(min=-10) + self.net(logits.softmax(1))
 
 
-def learn(task: Task, predicted: Tensor, targets: Tensor, seed: int) -> Adapter:
+def learn(task: Task, predicted: Tensor, targets: Tensor, budget: Budget, seed: int) -> Adapter:
     """Return what maps predictions of the task's network to `targets`, learnt from N pairs."""
     if isinstance(task, SegmentationTask):
-        return _learn_classes(task, predicted, targets, seed)
+        return _learn_classes(task, predicted, targets, budget.adapter_steps, seed)
     if task.name == "landmarks":
         return offsets(predicted, targets)
     return affine(predicted, targets)
 
 
-def _learn_classes(task: SegmentationTask, predicted: Tensor, targets: Tensor, seed: int) -> Adapter:
+def _learn_classes(task: SegmentationTask, predicted: Tensor, targets: Tensor, steps: int, seed: int) -> Adapter:
     with seeded(seed, "cpu"):
         net = SegmentationAdapter(len(task.classes))
         optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-2)
-        plan = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=STEPS + 1, pct_start=0.1)
-        for _ in range(STEPS):
+        plan = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps + 1, pct_start=0.1)
+        for _ in range(steps):
             places = torch.randint(len(predicted), (BATCH,))
             logits, ids = predicted[places], targets[places]
             across = int(torch.randint(-8, 9, ()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +21,11 @@ class Budget:
     steps: int = 600
     batch: int = 12
     rate: float = 3e-3
+
+    @property
+    def adapter_steps(self) -> int:
+        """Steps of a label adapter: a quarter of a network's."""
+        return max(1, self.steps // 4)
 
     def about(self) -> dict[str, Any]:
         """Return it as JSON-able data."""
@@ -41,13 +46,8 @@ def device_named(name: str) -> str:
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def train(
-    task: Task, data: Prepared, budget: Budget, seed: int, device: str = "cpu", step: Callable[[], None] | None = None
-) -> nn.Module:
-    """Return a network trained on `data`: on a processor a pure function of the arguments. Raises TrainingError.
-
-    `step` is called after every update.
-    """
+def train(task: Task, data: Prepared, budget: Budget, seed: int, device: str = "cpu") -> nn.Module:
+    """Return a network trained on `data`: on a processor a pure function of the arguments. Raises TrainingError."""
     with seeded(seed, device):
         net = task.network().to(device)
         augment = task.augment()
@@ -58,14 +58,12 @@ def train(
             pictures, targets = augment(pictures, data.targets[places].to(device))
             loss = task.loss(net(pictures), targets)
             if not torch.isfinite(loss):
-                raise TrainingError(f"the task {task.name} diverged (loss {float(loss)}); lower its learning rate")
+                raise TrainingError(f"the task {task.name} diverged (loss {loss.item()}); lower its learning rate")
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
             optimiser.step()
             plan.step()
-            if step:
-                step()
     return net.eval()
 
 
