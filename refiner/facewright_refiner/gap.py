@@ -326,9 +326,9 @@ class _Lab:
             "task": self.task.about(),
             "budget": self.order.budget.about(),
             "few": self.few,
-            "kind": "real" if name == "real" else "ours",
         }
-        path = self.out / "stages" / f"{name}-{seed}-{_hashed(json.dumps(inputs, sort_keys=True))}.npz"
+        kind = "real" if name == "real" else "ours"
+        path = self.out / "stages" / f"{kind}-{seed}-{_hashed(json.dumps(inputs, sort_keys=True))}.npz"
         if not path.is_file():
             file = io.BytesIO()
             np.savez_compressed(file, **make(seed))  # type: ignore[arg-type]

@@ -115,12 +115,12 @@ def _sheet(result: Result) -> list[tuple[str, list[str]]]:
     columns = [("picture", [_png(picture) for picture in pictures])]
     for name in ("truth", *ROWS):
         if name in shown:
-            seen = [_drawn(task, p, answer) for p, answer in zip(pictures, shown[name], strict=True)]
+            seen = [drawn(task, p, answer) for p, answer in zip(pictures, shown[name], strict=True)]
             columns.append((name, [_png(picture) for picture in seen]))
     return columns
 
 
-def _drawn(task: dict, picture: Array, answer: Array) -> Array:
+def drawn(task: dict, picture: Array, answer: Array) -> Array:
     """Return the picture (H, W, 3) uint8 with an answer: class ids, landmarks over the size, or (pitch, yaw)."""
     height, width = picture.shape[:2]
     if "classes" in task:

@@ -85,7 +85,7 @@ def test_the_same_command_finds_its_stages_and_a_lost_one_is_made_anew(real, mea
     before = json.loads((out / "gap.json").read_text())
     stages = {path.name: path.stat().st_mtime_ns for path in (out / "stages").iterdir()}
     assert len(stages) == 8
-    lost = next(name for name in stages if name.startswith("matched-1"))
+    lost = next(name for name in stages if name.startswith("ours-1"))
     (out / "stages" / lost).unlink()
     command = ["gap", "--real", real, "--task", "parsing", "-o", out, "--matched", recipe, *QUICK, *SMALL]
     assert run(*command) == 0
@@ -97,7 +97,7 @@ def test_the_same_command_finds_its_stages_and_a_lost_one_is_made_anew(real, mea
     assert after["gaps"] == before["gaps"]
     capsys.readouterr()
     (out / "stages" / lost).write_bytes(b"torn")
-    assert re.search(r"matched-1.*is damaged.*delete it", mistake(capsys, *command))
+    assert re.search(r"ours-1.*is damaged.*delete it", mistake(capsys, *command))
 
 
 def test_a_changed_input_makes_only_what_it_changes(real, measured, tmp_path):
@@ -110,7 +110,7 @@ def test_a_changed_input_makes_only_what_it_changes(real, measured, tmp_path):
     quick = [*QUICK[:-1], "none"]
     assert run("gap", "--real", real, "--task", "parsing", "-o", out, "--matched", other, *quick, *SMALL) == 0
     new = {path.name for path in (out / "stages").iterdir()} - stages
-    assert sorted(name[:9] for name in new) == ["matched-0", "matched-1"]
+    assert sorted(name[:7] for name in new) == ["ours-0-", "ours-1-"]
     found = json.loads((out / "gap.json").read_text())
     assert list(found["rows"]) == ["real", "naive", "matched", "adapted"]
     assert "appearance" not in found["gaps"]
