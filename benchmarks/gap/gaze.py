@@ -8,8 +8,8 @@ is --source (portraits of people who look into the lens) and whose head is turne
 prediction's mean, which ought to be the camera, and its spread are told. The mean of a network that always says the
 middle would be right too: so its error on our own held-out pictures stands beside.
 
-Right eyes are mirrored, so that all are left ones, and each set is cut to its middle (--crops), so that eyes fill about as
-much of every picture. Writes OUT.md and OUT.json.
+Right eyes are mirrored, so that all are left ones, and each set is cut to its middle (--crops), so that eyes fill
+about as much of every picture. Writes OUT.md and OUT.json.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def write(args: argparse.Namespace, rows: list[dict], trained: int) -> None:
         f"{trained} of our eyes, {args.steps} steps, {args.seeds} seeds. Degrees with 95 % intervals over pictures and "
         "seeds. *Constant* is the error of always saying the training set's mean; *sd* and *r* are of the seeds' mean.",
         "",
-        "| net | tested on | pictures | error | constant | pitch bias | pitch sd | pitch r | yaw bias | yaw sd | yaw r |",
+        "| net | tested on | pictures | error | constant | pitch bias | sd | r | yaw bias | sd | r |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
