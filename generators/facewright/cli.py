@@ -360,10 +360,9 @@ def _gap(args: argparse.Namespace) -> int:
     real = open_real(args.real, args.format, convention=CONVENTION.get(args.task, ""))
     recipe = Recipe.load(args.recipe or gap.default_recipe(args.task, real.format), args.changes)
     order = gap.GapOrder(
-        real=args.real,
+        real=real,
         task=args.task,
         recipe=recipe,
-        format=args.format,
         matched=Recipe.load(args.matched, args.changes) if args.matched else None,
         refine=args.refine if args.refine in TRANSFERS else _spec(args.refine),
         count=args.count,

@@ -47,7 +47,7 @@ from facewright.refining import TRANSFERS
 from facewright.rng import stream
 from facewright_refiner.readers import Real, open_real, ours
 from facewright_refiner.readers.base import TEST, TRAIN
-from facewright_refiner.tasks import CONVENTION, Budget, Prepared, Task, predict, task_named, train
+from facewright_refiner.tasks import Budget, Prepared, Task, predict, task_named, train
 from facewright_refiner.tasks.adapters import learn
 from facewright_refiner.tasks.intervals import Interval, draws, interval
 from facewright_refiner.tasks.segmentation import SegmentationTask, common_classes
@@ -90,10 +90,9 @@ class GapOrder:
     groups where the set has no split of its own.
     """
 
-    real: Path
+    real: Real
     task: str
     recipe: Recipe
-    format: str = ""
     matched: Recipe | None = None
     refine: str = "reinhard"
     count: int = 0
@@ -171,10 +170,10 @@ class _Lab:
     def __init__(self, order: GapOrder, out: Path, station: Station, workers: int, emit: Emit) -> None:
         self.order, self.out, self.station, self.workers, self.emit = order, out, station, workers, emit
         self.device = device_named(station.device)
-        self.real = open_real(order.real, order.format, convention=CONVENTION.get(order.task, ""))
+        self.real = order.real
         if order.task == "gaze" and self.real.format == "mpiifacegaze":
             raise UserError(
-                f"{order.real}: our pictures cannot be normalised as MPIIFaceGaze's are; measure the gap of gaze on "
+                f"our pictures cannot be normalised as MPIIFaceGaze's are; measure the gap of gaze on "
                 f"{', '.join(NORMALISED)}, or use facewright_refiner.tasks with pictures that you normalised alike"
             )
         with layout.writing(out):
@@ -199,7 +198,6 @@ class _Lab:
         order = self.order
         return {
             "command": {
-                "real": str(order.real),
                 "format": self.real.format,
                 "recipe": order.recipe.name,
                 "refine": order.refine,

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,7 +140,7 @@ def labelled(group, split=""):
 
 
 def order(**changes):
-    return GapOrder(**({"real": Path("r"), "task": "parsing", "recipe": Recipe.load("face")} | changes))
+    return GapOrder(**({"real": Real("made", []), "task": "parsing", "recipe": Recipe.load("face")} | changes))
 
 
 def test_no_group_is_trained_and_tested_on():

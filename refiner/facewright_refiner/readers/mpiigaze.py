@@ -6,7 +6,7 @@ histogram-equalised by the data set's authors. Without the subset's lists every 
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from facewright_refiner.readers.base import Entry, Labelled, Real, grey, package
 NORMALIZED = Path("Data") / "Normalized"
 LISTS = Path("Evaluation Subset") / "sample list for eye image"
 SIDES = ("left", "right")
+DAYS_HELD = 64
+"""Files that are kept in memory, about a megabyte each."""
 
 
 def found(folder: Path) -> bool:
@@ -33,8 +35,7 @@ def read(folder: Path) -> Real:
     for person in sorted((folder / NORMALIZED).glob("p*")):
         chosen = _chosen(folder / LISTS / f"{person.name}.txt")
         for day in sorted(person.glob("day*.mat")):
-            names = _names(day)
-            for number, name in enumerate(names):
+            for number, name in enumerate(_content(day)["names"]):
                 for side in SIDES:
                     key = f"{day.stem}/{name} {side}"
                     if chosen is None or key in chosen:
@@ -46,7 +47,7 @@ def read(folder: Path) -> Real:
 def _load(name: str, day: Path, number: int, side: str) -> Labelled:
     from scipy.spatial.transform import Rotation
 
-    eye = _day(day)[side]
+    eye = _content(day)[side]
     picture, gaze, pose = (np.asarray(eye[key][number]) for key in ("image", "gaze", "pose"))
     if picture.shape != (36, 60) or gaze.shape != (3,) or not np.isfinite(gaze).all():
         raise DatasetError(f"{day}: row {number} of {side} is not a usable eye; restore the file or its sample list")
@@ -60,7 +61,7 @@ def _load(name: str, day: Path, number: int, side: str) -> Labelled:
     )
 
 
-@cache
+@lru_cache(DAYS_HELD)
 def _content(path: Path) -> dict[str, Any]:
     io = package("scipy.io", "mpiigaze")
     try:
@@ -71,14 +72,6 @@ def _content(path: Path) -> dict[str, Any]:
         return fields | {"names": [str(np.ravel(name)[0]) for name in np.ravel(content["filenames"])]}
     except Exception as error:  # scipy raises many kinds for what is not a MATLAB file
         raise DatasetError(f"{path}: is not a day of MPIIGaze ({type(error).__name__}: {error}); restore it") from None
-
-
-def _names(day: Path) -> list[str]:
-    return _content(day)["names"]
-
-
-def _day(day: Path) -> dict[str, dict[str, np.ndarray]]:
-    return _content(day)
 
 
 def _chosen(path: Path) -> set[str] | None:

@@ -6,7 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ from facewright_refiner.tasks.augment import Augment
 Array = np.ndarray
 
 
-class Prepared(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Prepared:
     """Pictures (N, 3, H, W) uint8, targets (N, ...), and the names and groups of the pictures."""
 
     pictures: Tensor
@@ -28,8 +29,7 @@ class Prepared(NamedTuple):
     names: tuple[str, ...]
     groups: tuple[str, ...]
 
-    def __len__(self) -> int:  # type: ignore[override]
-        """Return the number of pictures."""
+    def __len__(self) -> int:
         return len(self.pictures)
 
     def take(self, places: Sequence[int]) -> Prepared:
