@@ -26,7 +26,7 @@ from facewright.render import LAYERS
 from facewright.sample import data_at, parameters, sample
 
 FILE = "FILE"
-FOLDERS = ("hdri_folder", "backdrop_folder")
+FOLDERS = ("hdri_folder", "backdrop_folder", "head_folder")
 DIGITS = 7
 """Significant digits of a pinned number: Blender's properties are 32-bit."""
 GROUPS = {
@@ -225,6 +225,12 @@ class FacewrightSettings(bpy.types.PropertyGroup):
         name="Backdrops",
         subtype="DIR_PATH",
         description="Folder of pictures to stand behind the person",
+        update=_place_edited,
+    )
+    head_folder: StringProperty(
+        name="Head Packs",
+        subtype="DIR_PATH",
+        description="Folder of head packs: identities of other head models, made with facewright head-pack",
         update=_place_edited,
     )
     count: IntProperty(name="Frames", min=1, max=10**8, default=24, description="Frames of the batch")

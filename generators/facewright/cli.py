@@ -161,6 +161,15 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--raw", action="store_true", help="take the raw picture also where there is a refined one")
     _add_events(add)
 
+    add = commands.add_parser("head-pack", help="make a pack of identities out of another head model's shapes")
+    add.set_defaults(run=_head_pack)
+    add.add_argument("neutral", type=Path, metavar="OBJ", help="its neutral face")
+    add.add_argument("--modes", type=Path, nargs="+", required=True, metavar="OBJ", help="one sd of each identity axis")
+    add.add_argument("--landmarks", type=Path, required=True, metavar="TXT", help="its 68 vertex numbers, iBUG's order")
+    add.add_argument("--source", required=True, metavar="TEXT", help="whose work it is")
+    add.add_argument("--licence", required=True, metavar="TEXT", help="its licence; it holds for the pack")
+    add.add_argument("-o", "--output", type=Path, required=True, metavar="NPZ", help="NAME.npz in a head_folder")
+
     add = commands.add_parser("doctor", help="what was found here, and what to do about what is missing")
     add.set_defaults(run=_doctor)
     add.add_argument("--refiner-python", metavar="PY", help="a Python that has torch, where this one has not")
@@ -319,6 +328,21 @@ def _export(args: argparse.Namespace) -> int:
 
     with watch(f"exporting as {args.format}:", json_events=args.json_events) as emit:
         export(args.folder, args.format, args.output, emit, side=args.side or "", raw=args.raw)
+    return DONE
+
+
+def _head_pack(args: argparse.Namespace) -> int:
+    from facewright.face.packs import SUFFIX
+    from facewright.face.register import Other, register
+
+    if args.output.suffix != SUFFIX or not args.output.parent.is_dir():
+        raise UserError(f"-o {args.output}: expected NAME{SUFFIX} in a folder that exists")
+    pack, fit = register(Other.load(args.neutral, args.modes, args.landmarks), args.source, args.licence)
+    pack.save(args.output)
+    print(
+        f"{args.output}: {len(pack.axes)} axes; {100 * fit.trusted:.0f} % of the skin lies on the other's, "
+        f"half of that within {fit.median_mm:.2f} mm, all of it within {fit.worst_mm:.1f} mm"
+    )
     return DONE
 
 
