@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import bpy
@@ -65,6 +66,12 @@ def setup_command():
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     packages = "torch kornia safetensors pyyaml pillow jinja2"
     return f'python3 -m venv "{home}" && "{python}" -m pip install {packages}', python
+
+
+def runtime_command():
+    """Return the shell command that lets this Blender run ONNX files; numpy it has, so pip shall not bring another."""
+    modules = Path(bpy.utils.user_resource("SCRIPTS", path="modules", create=True))
+    return f'"{sys.executable}" -m pip install --no-deps --target "{modules}" onnxruntime'
 
 
 def register():

@@ -164,7 +164,7 @@ def _refiners():
     for place in found.submodule_search_locations if found else ():
         for path in sorted((Path(place) / "profiles").glob("*.yaml")):
             yield path.stem, path.stem, f"The built-in camera profile {path.stem}"
-    yield FILE, "File ...", "A profile (.yaml) or a learned refiner (.safetensors) of your own"
+    yield FILE, "File ...", "A profile (.yaml) or a learned refiner (.onnx, .safetensors) of your own"
 
 
 def _base_edited(settings, context):
@@ -237,7 +237,9 @@ class FacewrightSettings(bpy.types.PropertyGroup):
     start: IntProperty(name="First Index", min=0, description="Index of the batch's first frame")
     refiner: EnumProperty(name="Refiner", items=list(_refiners()), description="What makes rendered frames look real")
     refiner_file: StringProperty(
-        name="File", subtype="FILE_PATH", description="Profile (.yaml) or learned refiner (.safetensors)"
+        name="File",
+        subtype="FILE_PATH",
+        description="Profile (.yaml) or learned refiner (.onnx runs in Blender itself, .safetensors in another Python)",
     )
     live: BoolProperty(
         name="Live", default=True, description="Move eyes and lids in the preview while gaze, blink or pupil are edited"

@@ -33,6 +33,7 @@ from facewright import dist
 from facewright.errors import AssetError, MissingPackage, RecipeError
 from facewright.face import packs
 from facewright.sample import DRAWN, parameters
+from facewright.world.lamps import parse_lamps
 from facewright.world.parameters import STUDIO_HDRIS
 
 DEFAULT_OUTPUTS = ("linear", "seg", "seg_anatomical", "seg_amodal", "coverage", "matte", "depth", "normal", "glint")
@@ -245,6 +246,8 @@ def _validate(data: dict[str, Any], folder: Path) -> Recipe:
         places = dists.get("light.led_positions_mm")
         if places is None or not all(places.support()):
             raise RecipeError("light.led_positions_mm: light.leds may be 'list'; give x, y, z in mm of each LED here")
+    for numbers in dists["light.lamps"].support() if "light.lamps" in dists else ():
+        parse_lamps(numbers)
     joints = data.get("joint", [])
     if not isinstance(joints, list):
         raise RecipeError("joint: expected a list of tables")
