@@ -25,8 +25,10 @@ from facewright.recipe import OUTPUTS, Recipe, builtin_recipes, hdri_names
 from facewright.render import LAYERS
 from facewright.sample import data_at, parameters, sample
 
+from . import preferences
+
 FILE = "FILE"
-FOLDERS = ("hdri_folder", "backdrop_folder", "head_folder")
+FOLDERS = tuple(preferences.ASSETS)
 DIGITS = 7
 """Significant digits of a pinned number: Blender's properties are 32-bit."""
 GROUPS = {
@@ -288,8 +290,9 @@ class FacewrightSettings(bpy.types.PropertyGroup):
         source = self.source()
         path = Path(source)
         recipe = _load(source, path.stat().st_mtime_ns if path.is_file() else 0)
-        folders = {key: bpy.path.abspath(getattr(self, key)) for key in FOLDERS if getattr(self, key)}
-        return Recipe.from_data(recipe.to_data() | folders, where=source) if folders else recipe
+        data = preferences.asset_folders(bpy.context) | recipe.to_data()
+        data |= {key: bpy.path.abspath(getattr(self, key)) for key in FOLDERS if getattr(self, key)}
+        return Recipe.from_data(data, where=source)
 
     def pinned(self):
         """Return the pinned values by dotted path."""

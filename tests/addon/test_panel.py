@@ -1,6 +1,7 @@
 """The panel's state is a recipe: pins, dice, presets, files."""
 
 import json
+import sys
 
 import bpy
 import pytest
@@ -92,3 +93,24 @@ def test_fix_names_the_command_and_the_python_that_it_makes(addon, settings):
     assert chosen.refiner_python == str(python)
     assert f'"{python}" -m pip install torch kornia' in command
     chosen.refiner_python = ""
+    settings.refiner, settings.refiner_file = "FILE", "/tmp/mine.onnx"
+    assert bpy.ops.facewright.fix_refiner() == {"FINISHED"}
+    assert chosen.refiner_python == "", "an ONNX file needs no other Python"
+    python, modules = addon.preferences.runtime_command().split('"')[1:4:2]
+    assert python == sys.executable
+    assert modules == bpy.utils.user_resource("SCRIPTS", path="modules"), "where Blender looks for modules"
+
+
+def test_recipes_take_the_asset_packs_that_the_preferences_name(addon, settings, tmp_path):
+    (tmp_path / "hdris").mkdir()
+    (tmp_path / "hdris" / "hall.hdr").touch()
+    addon.preferences.of(bpy.context).assets = str(tmp_path)
+    recipe = settings.recipe()
+    assert recipe.hdri_folder == tmp_path / "hdris"
+    assert "hall.hdr" in recipe.dists["light.hdri"].support()
+    assert recipe.head_folder is None
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "yard.hdr").touch()
+    settings.hdri_folder = str(tmp_path / "own")
+    assert "yard.hdr" in settings.recipe().dists["light.hdri"].support()
+    addon.preferences.of(bpy.context).assets = ""
