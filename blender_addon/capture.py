@@ -98,8 +98,7 @@ SUN_MM = 100_000.0
 def _lamp(thing):
     """Return the lamp object `thing`, evaluated, as a Lamp. Raises UserError."""
     data, matrix = thing.data, np.array(thing.matrix_world)
-    kinds = {"EMISSION", "OUTPUT_LIGHT"}
-    if data.node_tree and (getattr(data, "use_nodes", True)) and {node.type for node in data.node_tree.nodes} - kinds:
+    if data.node_tree and not {node.type for node in data.node_tree.nodes} <= {"EMISSION", "OUTPUT_LIGHT"}:
         raise UserError(f"{thing.name}: its light comes from nodes, which a recipe cannot say; use a plain lamp")
     scale = np.linalg.norm(matrix[:3, :3], axis=0)
     place, shines = matrix[:3, 3] / METRES, -matrix[:3, 2] / scale[2]
