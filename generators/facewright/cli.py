@@ -170,6 +170,31 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--licence", required=True, metavar="TEXT", help="its licence; it holds for the pack")
     add.add_argument("-o", "--output", type=Path, required=True, metavar="NPZ", help="NAME.npz in a head_folder")
 
+    add = commands.add_parser("gap", help="what lies between your real data and ours: content, labels, appearance")
+    add.set_defaults(run=_gap)
+    add.add_argument("--real", type=Path, required=True, metavar="DIR", help="labelled real pictures; see docs/gap.md")
+    add.add_argument("--task", choices=("parsing", "eyeseg", "gaze", "landmarks"), required=True, help="what to train")
+    add.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder of the run; continued")
+    add.add_argument("--format", default="", metavar="FORMAT", help="layout of DIR (default: recognised)")
+    add.add_argument("--recipe", default="", metavar="R", help=f"{names}, or a file (default: as the task needs)")
+    add.add_argument("--set", action="append", default=[], dest="changes", metavar="a.b=c", help="change the recipe")
+    add.add_argument("--matched", metavar="FILE", help="a recipe of `facewright match` (default: match one)")
+    add.add_argument(
+        "--refine", default="reinhard", metavar="REFINER", help=f"{_REFINER}; default reinhard, from DIR's pictures"
+    )
+    add.add_argument("--count", type=_number(0, MAX_COUNT), default=0, metavar="N", help="pictures of a row")
+    add.add_argument("--seeds", type=_number(1, 100), default=3, metavar="K", help="trainings of a row (default 3)")
+    add.add_argument(
+        "--steps", type=_number(1, MAX_COUNT), default=600, metavar="N", help="of a training (default 600)"
+    )
+    add.add_argument("--size", type=_number(32, 1024), default=0, metavar="PX", help="longer edge that is trained on")
+    add.add_argument("--folds", type=_number(2, 100), default=4, metavar="K", help="where DIR has no split (default 4)")
+    add.add_argument("--net", choices=("lenet", "resnet"), default="lenet", help="for gaze (default lenet)")
+    add.add_argument("--seed", type=_number(0, 2**31), default=0, metavar="S", help="default 0")
+    add.add_argument("--workers", type=_number(1, 1024), default=1, metavar="W", help="rendering processes (default 1)")
+    _add_station(add)
+    _add_events(add)
+
     add = commands.add_parser("doctor", help="what was found here, and what to do about what is missing")
     add.set_defaults(run=_doctor)
     add.add_argument("--refiner-python", metavar="PY", help="a Python that has torch, where this one has not")
@@ -343,6 +368,43 @@ def _head_pack(args: argparse.Namespace) -> int:
         f"{args.output}: {len(pack.axes)} axes; {100 * fit.trusted:.0f} % of the skin lies on the other's, "
         f"half of that within {fit.median_mm:.2f} mm, all of it within {fit.worst_mm:.1f} mm"
     )
+    return DONE
+
+
+def _gap(args: argparse.Namespace) -> int:
+    try:
+        from facewright_refiner import gap, gap_page
+        from facewright_refiner.readers import open_real
+        from facewright_refiner.tasks import CONVENTION, Budget
+    except ImportError as error:
+        raise MissingPackage(
+            f"measuring the gap needs torch and kornia ({error}); run `python -m pip install torch kornia`, or this "
+            "command with a Python that has them"
+        ) from None
+    real = open_real(args.real, args.format, convention=CONVENTION.get(args.task, ""))
+    recipe = Recipe.load(args.recipe or gap.default_recipe(args.task, real.format), args.changes)
+    order = gap.GapOrder(
+        real=real,
+        task=args.task,
+        recipe=recipe,
+        matched=Recipe.load(args.matched, args.changes) if args.matched else None,
+        refine=args.refine if args.refine in TRANSFERS else _spec(args.refine),
+        count=args.count,
+        seeds=args.seeds,
+        seed=args.seed,
+        folds=args.folds,
+        edge=args.size,
+        net=args.net,
+        budget=Budget(steps=args.steps),
+    )
+    args.resume = f"stopped; run the same command again to continue in {args.output}"
+    with watch("gap:", json_events=args.json_events) as emit:
+        station = _share_threads(station_of(args), args.workers)
+        result = gap.run(order, args.output, station, args.workers, emit)
+    page = args.output / "gap.html"
+    gap_page.write(result, page)
+    if not args.json_events:
+        print("\n".join([*gap_page.lines(result), str(page)]))
     return DONE
 
 

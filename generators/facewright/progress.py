@@ -9,6 +9,7 @@ Events are flat, JSON-able dicts with a key "event":
     skip        index                        another worker has it
     fit         done, total, loss, seconds   a step of fitting a sensor profile
     train       phase, step, done, total ... a row of metrics while training a refiner; `eta_s` is what is left
+    stage       name, done, total            a stage of a longer run is there
     warning     message                      worth knowing once
     done        made, failed, seconds        the run ends
 
@@ -77,6 +78,8 @@ class _Log:
             if time.monotonic() - self.spoken > LOG_EVERY_S:
                 left = f"{event['eta_s'] / 60:.0f} min left"
                 self._say(f"{event['done']}/{event['total']} updates, {_losses(event)}, {left}")
+        elif kind == "stage":
+            self._say(f"{event['done']}/{event['total']} stages, {event['name']}")
         elif kind == "warning":
             self._say(f"warning: {event['message']}")
         elif kind == "done":
@@ -134,7 +137,7 @@ def _bar(console: Any, verb: str) -> Iterator[Emit]:
                 failed += 1
                 bar.update(task, failed=f"{failed} failed")
                 console.print(f"[red]frame {event['index']} failed:[/red] {escape(event['error'])}", highlight=False)
-            elif kind == "fit":
+            elif kind in ("fit", "stage"):
                 bar.update(task, total=event["total"], completed=event["done"])
             elif kind == "train":
                 bar.update(task, completed=event["done"], pace=f"{event['phase']}, change {event['change']:.3f}")
