@@ -151,6 +151,9 @@ def _parser() -> argparse.ArgumentParser:
     add.set_defaults(run=_report)
     add.add_argument("folder", type=Path, metavar="DIR")
     add.add_argument("-o", "--output", type=Path, metavar="HTML", help="default: DIR/report.html")
+    add.add_argument(
+        "--real", type=Path, metavar="DIR", help="compare with real pictures; numbers go to a .json beside"
+    )
 
     add = commands.add_parser("export", help="write a dataset in another dataset's layout")
     add.set_defaults(run=_export)
@@ -309,7 +312,8 @@ def _report(args: argparse.Namespace) -> int:
     from facewright.dataset.report import report
 
     output = args.output or args.folder / "report.html"
-    report(args.folder, output)
+    with watch("comparing") if args.real else contextlib.nullcontext() as emit:
+        report(args.folder, output, args.real, emit)
     print(output)
     return DONE
 

@@ -9,6 +9,7 @@ Events are flat, JSON-able dicts with a key "event":
     skip        index                        another worker has it
     fit         done, total, loss, seconds   a step of fitting a sensor profile
     train       phase, step, done, total ... a row of metrics while training a refiner; `eta_s` is what is left
+    note        message                      a stage of a longer computation begins
     warning     message                      worth knowing once
     done        made, failed, seconds        the run ends
 
@@ -77,6 +78,8 @@ class _Log:
             if time.monotonic() - self.spoken > LOG_EVERY_S:
                 left = f"{event['eta_s'] / 60:.0f} min left"
                 self._say(f"{event['done']}/{event['total']} updates, {_losses(event)}, {left}")
+        elif kind == "note":
+            self._say(event["message"])
         elif kind == "warning":
             self._say(f"warning: {event['message']}")
         elif kind == "done":
@@ -138,6 +141,8 @@ def _bar(console: Any, verb: str) -> Iterator[Emit]:
                 bar.update(task, total=event["total"], completed=event["done"])
             elif kind == "train":
                 bar.update(task, completed=event["done"], pace=f"{event['phase']}, change {event['change']:.3f}")
+            elif kind == "note":
+                bar.update(task, description=escape(event["message"]))
             elif kind == "warning":
                 console.print(f"[yellow]warning:[/yellow] {escape(event['message'])}", highlight=False)
             elif kind == "done":

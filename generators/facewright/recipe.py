@@ -5,6 +5,7 @@ A recipe is a tree with the shape of a Sample whose leaves are distributions (`d
     name: my_eyes
     extends: eye_rgb              # a built-in recipe or a file; its leaves hold where this one is silent
     frames_per_subject: 4
+    sampling: sobol               # or independent, rare_first
     outputs: [seg, depth]
     hdri_folder: ./skies          # joins Blender's own eight maps
     backdrop_folder: ./rooms      # pictures to stand behind the person
@@ -31,6 +32,7 @@ from typing import Any
 from facewright import dist
 from facewright.errors import AssetError, MissingPackage, RecipeError
 from facewright.sample import DRAWN, parameters
+from facewright.sampling import METHODS
 from facewright.world.parameters import STUDIO_HDRIS
 
 DEFAULT_OUTPUTS = ("linear", "seg", "seg_anatomical", "seg_amodal", "coverage", "matte", "depth", "normal", "glint")
@@ -43,7 +45,17 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 MAX_BYTES = 4_000_000
 """Largest recipe file that is read."""
 
-_SETTINGS = ("name", "extends", "scene", "frames_per_subject", "outputs", "hdri_folder", "backdrop_folder", "joint")
+_SETTINGS = (
+    "name",
+    "extends",
+    "scene",
+    "frames_per_subject",
+    "sampling",
+    "outputs",
+    "hdri_folder",
+    "backdrop_folder",
+    "joint",
+)
 _FOLDERS = ("hdri_folder", "backdrop_folder")
 
 
@@ -59,6 +71,7 @@ class Recipe:
     backdrop_folder: Path | None = None
     dists: Mapping[str, dist.Dist] = field(default_factory=dict)
     joints: tuple[dist.Joint, ...] = ()
+    sampling: str = "independent"
 
     @property
     def digest(self) -> str:
@@ -123,6 +136,8 @@ class Recipe:
             "frames_per_subject": self.frames_per_subject,
             "outputs": list(self.outputs),
         }
+        if self.sampling != "independent":
+            data["sampling"] = self.sampling
         for key, folder in zip(_FOLDERS, (self.hdri_folder, self.backdrop_folder), strict=True):
             if folder:
                 data[key] = str(folder)
@@ -194,6 +209,9 @@ def _validate(data: dict[str, Any], folder: Path) -> Recipe:
     frames = data.get("frames_per_subject", 1)
     if not isinstance(frames, int) or isinstance(frames, bool) or not 1 <= frames <= 10**6:
         raise RecipeError(f"frames_per_subject: expected a whole number in [1, 1000000], got {frames!r}")
+    sampling = data.get("sampling", "independent")
+    if sampling not in METHODS:
+        raise RecipeError(f"sampling: {sampling!r} is not one of {', '.join(METHODS)}{dist.nearest(sampling, METHODS)}")
     outputs = data.get("outputs", list(DEFAULT_OUTPUTS))
     if not isinstance(outputs, list):
         raise RecipeError(f"outputs: expected a list out of {', '.join(OUTPUTS)}, got {outputs!r}")
@@ -229,7 +247,7 @@ def _validate(data: dict[str, Any], folder: Path) -> Recipe:
     if not isinstance(name, str):
         raise RecipeError(f"name: expected a word, got {name!r}")
     chosen = tuple(item for item in OUTPUTS if item in outputs)
-    return Recipe(name, scene, frames, chosen, skies, rooms, ordered, tables)
+    return Recipe(name, scene, frames, chosen, skies, rooms, ordered, tables, sampling)
 
 
 def _collect(node: Any, path: str, into: dict[str, dist.Dist]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +24,10 @@ from torch import Tensor
 from facewright.errors import UserError
 from facewright.rng import stream
 from facewright_refiner.encoder import encode, train_encoder
-from facewright_refiner.estimators import LABELS, PROVEN, Estimators
+from facewright_refiner.estimators import LABELS, LEAST_RENDERS, PROVEN, Estimators, fit_estimators
+from facewright_refiner.pictures import find_pictures
 from facewright_refiner.realism import features, laplacian_bands
+from facewright_refiner.views import Real, Renders, real_in_view, renders_in_view
 
 K = 5
 """Neighbours that make a real picture's ball in coverage and density; the paper's choice."""
@@ -32,10 +35,14 @@ COMPONENTS = 24
 """Principal components that a space is cut to: at some hundred pictures, further ones are noise (reasoned)."""
 REPEATS = 30
 """Random splits of the real set, over which numbers are averaged and their 95 % intervals taken."""
+SHARE = 0.8
+"""Share of the smallest set that a draw takes, so that ours differ from draw to draw too."""
 LEAST = 4 * K
 """Fewer pictures of either kind are refused: halves must hold more than K."""
 SKIN_CB, SKIN_CR = (77, 127), (133, 173)
 """Chrominance of skin in 8-bit YCbCr (Chai & Ngan, IEEE TCSVT 1999), whatever its lightness."""
+FEW = 100
+"""With fewer pictures on a side the user is warned: coverage of 100 has a standard error of up to 0.05."""
 LEAST_SKIN = 0.05
 """Share of the picture that must be skin for its tone to count."""
 
@@ -138,9 +145,9 @@ class Finding(NamedTuple):
 
     def sentence(self) -> str:
         """Return the finding as a sentence."""
-        side = "below" if self.below else "above"
+        much, side = "too few" if self.lacking else "too many", "below" if self.below else "above"
         return (
-            f"{'Ours lacks' if self.lacking else 'Ours has too many'} pictures {self.words} ({self.factor} {side} "
+            f"Ours has {much} pictures {self.words} ({self.factor} {side} "
             f"{self.threshold:.3g}): {100 * self.real:.0f} % of the real set, {100 * self.made:.0f} % of ours."
         )
 
@@ -234,15 +241,15 @@ def compare(
         "looks": tuple(looks(part, real) for part in (real, made)),
     }
     splits = [_split(groups, seed, n) for n in range(REPEATS)]
-    count = min(len(made), *(min(a.sum(), b.sum()) for a, b in splits))
+    count = int(SHARE * min(len(made), *(min(a.sum(), b.sum()) for a, b in splits)))
     factors, unread = _factors(real, made, estimators)
     worst = {factor.name: _distance(factor, splits) for factor in factors}
     ordered = sorted(factors, key=lambda factor: worst[factor.name][1].value - worst[factor.name][0].value)
     found = [finding for factor in factors for finding in _findings(factor, splits)]
     uncovered, foreign = _strangers(*spaces["content"])
     return Diversity(
-        int(count),
-        {name: _reach(a, b, splits, int(count), seed) for name, (a, b) in spaces.items()},
+        count,
+        {name: _reach(a, b, splits, count, seed) for name, (a, b) in spaces.items()},
         tuple(ordered),
         worst,
         tuple(sorted(found, key=lambda finding: -abs(finding.real - finding.made))),
@@ -250,6 +257,51 @@ def compare(
         uncovered,
         foreign,
     )
+
+
+class Examined(NamedTuple):
+    """A comparison, the sets that were compared, and what a user should be told."""
+
+    diversity: Diversity
+    real: Real
+    renders: Renders
+    notes: tuple[str, ...]
+
+    def to_data(self) -> dict[str, Any]:
+        """Return all numbers as JSON-able data; examples are files of the real set and indices of ours."""
+        data = self.diversity.to_data()
+        return data | {
+            "real": len(self.real.paths),
+            "made": len(self.renders.indices),
+            "size": list(self.real.size[::-1]),
+            "uncovered": [str(self.real.paths[n]) for n in self.diversity.uncovered],
+            "foreign": [self.renders.indices[n] for n in self.diversity.foreign],
+            "notes": list(self.notes),
+        }
+
+
+def examine(folder: Path, real: Path, seed: int = 0, log: Callable[[str], None] = print) -> Examined:
+    """Compare the dataset in `folder` with the pictures below `real`; estimators are trained on the dataset.
+
+    Raises UserError.
+    """
+    found = real_in_view(find_pictures(real), seed)
+    renders = renders_in_view(folder, found.size)
+    notes = []
+    if found.unreadable:
+        notes.append(f"{len(found.unreadable)} real pictures cannot be read; the first: {found.unreadable[0]}")
+    estimators = None
+    if len(renders.indices) < LEAST_RENDERS:
+        notes.append(
+            f"pose, gaze and framing are not compared: estimators need {LEAST_RENDERS} frames, and there are "
+            f"{len(renders.indices)}"
+        )
+    else:
+        estimators = fit_estimators(renders.pictures, renders.labels, renders.people, seed, log=log)
+    diversity = compare(found.pictures, renders.pictures, found.groups, seed, estimators=estimators, log=log)
+    if diversity.count < FEW:
+        notes.append(f"numbers are of {diversity.count} pictures a side; {FEW} or more make their intervals useful")
+    return Examined(diversity, found, renders, tuple(notes))
 
 
 def _split(groups: Sequence[str], seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -409,7 +461,7 @@ def _findings(factor: Factor, splits: Sequence[tuple[np.ndarray, np.ndarray]]) -
 
 
 def _gap(real: np.ndarray, made: np.ndarray, sign: int) -> tuple[float, float]:
-    """Return where the share of `real` below a value exceeds that of `made` most (sign 1), or the reverse, by how much."""
+    """Return the value below which `real` has the most more than `made` (sign 1; -1: the most less), and how much."""
     real, made = np.sort(real[np.isfinite(real)]), np.sort(made[np.isfinite(made)])
     if not len(real) or not len(made):
         return np.nan, 0.0

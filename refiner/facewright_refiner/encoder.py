@@ -7,6 +7,8 @@ the encoder learns what is in a picture; its trunk also serves the estimators.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from kornia.augmentation import (
@@ -24,7 +26,7 @@ INPUT = (48, 64)
 """Height and width in px that every picture is brought to; the aspect is the set's own and equal for all of them."""
 FEATURES = 128
 EMBEDDING = 256
-STEPS = 400
+STEPS = 250
 BATCH = 64
 INVARIANCE, VARIANCE, COVARIANCE = 25.0, 25.0, 1.0
 """Weights of the three terms, the paper's."""
@@ -35,7 +37,7 @@ class Trunk(nn.Sequential):
 
     def __init__(self) -> None:
         sizes = (3, 24, 48, 96, FEATURES)
-        super().__init__(*(block for pair in zip(sizes[:-1], sizes[1:], strict=True) for block in _block(*pair)))
+        super().__init__(*(block for pair in pairwise(sizes) for block in _block(*pair)))
 
 
 def _block(before: int, after: int) -> tuple[nn.Module, ...]:

@@ -26,7 +26,7 @@ from facewright_refiner.encoder import FEATURES, INPUT, Trunk, resized
 FOLDS = 3
 EPOCHS = 70
 BATCH = 32
-LEAST = 60
+LEAST_RENDERS = 60
 """Labelled pictures below which nothing is trained."""
 PROVEN = 0.3
 """Share of a label's variance that its estimator must explain on held-out renders (R²) before it is believed."""
@@ -76,19 +76,33 @@ def _of_head(angle: str) -> Callable[[Row], float]:
 
 FIELD, SHIFTS = "field", ("shift x", "shift y")
 LABELS: dict[str, Label] = {
-    "head yaw": Label("°", _column("head_yaw_deg"), "turned to image-right", "turned to image-left", -1),
-    "head pitch": Label("°", _column("head_pitch_deg"), "bowed", "raised"),
-    "head roll": Label("°", _column("head_roll_deg"), "tilted anticlockwise", "tilted clockwise", -1),
+    "head yaw": Label(
+        "°", _column("head_yaw_deg"), "with the head turned to image-right", "with the head turned to image-left", -1
+    ),
+    "head pitch": Label("°", _column("head_pitch_deg"), "with the head bowed", "with the head raised"),
+    "head roll": Label(
+        "°", _column("head_roll_deg"), "with the head tilted anticlockwise", "with the head tilted clockwise", -1
+    ),
     "gaze yaw": Label("°", _column("gaze_yaw_deg"), "looking to image-right", "looking to image-left", -1),
     "gaze pitch": Label("°", _column("gaze_pitch_deg"), "looking down", "looking up"),
-    "gaze yaw, own axes": Label("°", _of_head("yaw"), "eyes turned to image-right", "eyes turned to image-left", -1),
-    "gaze pitch, own axes": Label("°", _of_head("pitch"), "eyes lowered", "eyes raised"),
-    "openness": Label("", _openness, "lids shut", "eyes wide open"),
+    "gaze yaw, own axes": Label(
+        "°", _of_head("yaw"), "with eyes turned to image-right", "with eyes turned to image-left", -1
+    ),
+    "gaze pitch, own axes": Label("°", _of_head("pitch"), "with eyes lowered", "with eyes raised"),
+    "openness": Label("", _openness, "with shut lids", "with wide open eyes"),
     FIELD: Label("log2 mm", _log2("camera.field_mm"), "tightly framed", "widely framed"),
-    SHIFTS[0]: Label("widths", _column("camera.shift_x"), "left of the centre", "right of the centre", -1),
-    SHIFTS[1]: Label("widths", _column("camera.shift_y"), "above the centre", "below the centre"),
-    "age": Label("years", _column("subject.head.age_years"), "young", "old"),
-    "gender": Label("", _column("subject.head.gender"), "female", "male"),
+    SHIFTS[0]: Label(
+        "widths",
+        _column("camera.shift_x"),
+        "with the subject left of the centre",
+        "with the subject right of the centre",
+        -1,
+    ),
+    SHIFTS[1]: Label(
+        "widths", _column("camera.shift_y"), "with the subject above the centre", "with the subject below the centre"
+    ),
+    "age": Label("years", _column("subject.head.age_years"), "of young people", "of old people"),
+    "gender": Label("", _column("subject.head.gender"), "of women", "of men"),
     "exposure": Label("EV", _column("image.exposure_ev"), "underexposed", "overexposed", colour=True),
     "key strength": Label("log2", _log2("light.key_strength"), "flatly lit", "lit from one side", colour=True),
     "key azimuth": Label(
@@ -96,8 +110,8 @@ LABELS: dict[str, Label] = {
     ),
     "key elevation": Label("°", _column("light.key_elevation_deg"), "lit from below", "lit from above", colour=True),
     "key temperature": Label("K", _column("light.key_temperature_k"), "in warm light", "in cold light", colour=True),
-    "skin melanin": Label("", _column("subject.skin.melanin"), "light-skinned", "dark-skinned", colour=True),
-    "iris melanin": Label("", _column("subject.eye.iris.melanin"), "light-eyed", "dark-eyed", colour=True),
+    "skin melanin": Label("", _column("subject.skin.melanin"), "of light skin", "of dark skin", colour=True),
+    "iris melanin": Label("", _column("subject.eye.iris.melanin"), "of light irises", "of dark irises", colour=True),
 }
 
 
@@ -174,8 +188,10 @@ def fit_estimators(
 
     Both networks begin at `trunk`, where one is given. Labels that hardly vary are left out. Raises UserError.
     """
-    if len(pictures) < LEAST:
-        raise UserError(f"estimators need {LEAST} labelled renders at the very least, got {len(pictures)}; render more")
+    if len(pictures) < LEAST_RENDERS:
+        raise UserError(
+            f"estimators need {LEAST_RENDERS} labelled renders at the very least, got {len(pictures)}; render more"
+        )
     varying = known.std(0) > 1e-6
     names = tuple(name for name, kept in zip(LABELS, varying, strict=True) if kept)
     known = known[:, varying]

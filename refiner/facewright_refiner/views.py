@@ -65,7 +65,9 @@ def common_size(pictures: Pictures) -> tuple[int, int]:
     height, width = np.median([image.shape[:2] for image in pictures.images], axis=0)
     scale = min(1.0, LARGEST_EDGE / max(height, width))
     if min(height, width) * scale < 16:
-        raise DatasetError(f"the real pictures are {width:.0f} x {height:.0f} px; 16 px are the least that says anything")
+        raise DatasetError(
+            f"the real pictures are {width:.0f} x {height:.0f} px; 16 px are the least that says anything"
+        )
     return round(height * scale), round(width * scale)
 
 
