@@ -297,7 +297,9 @@ def examine(folder: Path, real: Path, seed: int = 0, log: Callable[[str], None] 
             f"{len(renders.indices)}"
         )
     else:
-        estimators = fit_estimators(renders.pictures, renders.labels, renders.people, seed, log=log)
+        estimators = fit_estimators(
+            renders.pictures, renders.points, renders.labels, renders.people, renders.scene, seed, log=log
+        )
     diversity = compare(found.pictures, renders.pictures, found.groups, seed, estimators=estimators, log=log)
     if diversity.count < FEW:
         notes.append(f"numbers are of {diversity.count} pictures a side; {FEW} or more make their intervals useful")
@@ -409,7 +411,7 @@ def _factors(real: Tensor, made: Tensor, estimators: Estimators | None) -> tuple
     unread = {}
     if estimators:
         read = estimators.read(real)
-        for column, (name, score) in enumerate(zip(estimators.names, estimators.scores, strict=True)):
+        for column, (name, score) in enumerate(zip(LABELS, estimators.scores, strict=True)):
             if score < PROVEN:
                 unread[name] = float(score)
                 continue

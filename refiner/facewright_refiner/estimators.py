@@ -1,6 +1,9 @@
-"""Small networks that read pose, gaze, framing, light and skin from a picture, trained on our own exact labels.
+"""Estimators that read pose, gaze, framing, light and skin from a picture, trained on our own exact labels.
 
-They are cross-fitted: each render is read by a network that saw neither it nor its person, so that the scores are
+A network finds key points (keypoints.py); ridge regressions read labels of shape from where the points lie, and labels
+of light and colour from the colours there. That is learned from some hundred renders.
+
+Estimators are cross-fitted: each render is read by a network that saw neither it nor its person, so that the scores are
 honest and the error of every estimate has the distribution that it has on unseen pictures. A real picture is read by
 one network too, not by their mean, for the same reason.
 """
@@ -15,23 +18,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from kornia.augmentation import AugmentationSequential, ColorJiggle, RandomErasing, RandomGaussianBlur
-from kornia.color import rgb_to_grayscale
-from torch import Tensor, nn
+from torch import Tensor
 
 from facewright.errors import UserError
 from facewright.rng import stream
-from facewright_refiner.encoder import FEATURES, INPUT, Trunk, resized
+from facewright_refiner.keypoints import STEPS, Finder, find, mirrored, train_finder
 
 FOLDS = 3
-EPOCHS = 70
-BATCH = 32
 LEAST_RENDERS = 60
 """Labelled pictures below which nothing is trained."""
 PROVEN = 0.3
 """Share of a label's variance that its estimator must explain on held-out renders (R²) before it is believed."""
-NARROWEST_CROP = 0.8
-"""Training crops are between this and 1 of the picture's width; the labels of the framing move along."""
+RIDGES = (0.1, 1.0, 10.0, 100.0, 1000.0)
+"""Strengths of regularisation that are tried, by leave-one-out."""
+BRIGHTEST, DARKEST = 1.0, 0.004
+"""Colours are read in stops between these."""
 
 Row = Mapping[str, Any]
 
@@ -40,8 +41,7 @@ class Label(NamedTuple):
     """Something that is read from pictures.
 
     `of` takes it from a row of attributes (attributes.py); `flip` is its sign in the mirrored picture; `colour` says
-    that the light and colour of the picture carry it: then training must not vary them. `low` and `high` are words for
-    pictures where it is little or much.
+    that colours carry it, not places. `low` and `high` are words for pictures where it is little or much.
     """
 
     unit: str
@@ -115,48 +115,62 @@ LABELS: dict[str, Label] = {
 }
 
 
+class Reader(NamedTuple):
+    """The estimators of one fold: a network for key points, and regressions of shape and colour on features."""
+
+    finder: Finder
+    scene: str
+    shape: Ridge
+    colour: Ridge
+    coloured: np.ndarray
+
+    def read(self, pictures: Tensor) -> np.ndarray:
+        """Return (M, L) estimates of (M, 3, H, W), each the mean of two: from the picture and from its mirror image."""
+        swap, sign = mirrored(self.scene), np.array([label.flip for label in LABELS.values()])
+        points = find(self.finder, pictures)
+        again = find(self.finder, pictures.flip(-1))[:, swap] * (-1, 1) + (1, 0)
+        points = (points + again) / 2
+        flipped = points[:, swap] * (-1, 1) + (1, 0)
+        sides = self._of(points, pictures), self._of(flipped, pictures.flip(-1)) * sign
+        return (sides[0] + sides[1]) / 2
+
+    def _of(self, points: np.ndarray, pictures: Tensor) -> np.ndarray:
+        shape, colour = shape_features(points), colour_features(points, pictures)
+        return np.where(self.coloured, self.colour(colour), self.shape(shape))
+
+
+class Ridge(NamedTuple):
+    """A linear regression of L labels on features, all in their deviations: weights (F, L), a strength for each."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    weights: np.ndarray
+    offset: np.ndarray
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Return (N, L) of features (N, F)."""
+        return (features - self.mean) / self.scale @ self.weights + self.offset
+
+
 @dataclass(frozen=True)
 class Estimators:
-    """Cross-fitted networks.
+    """Cross-fitted estimators.
 
-    `known` (N, L) are the true labels of the renders, `estimates` (N, L) their estimates by networks that did not see
-    them, `scores` (L,) the R² of these, `fold` (N,) says which network read which render; columns as in `names`.
+    `known` (N, L) are the true labels of the renders, `estimates` (N, L) those by a reader that did not see them,
+    `scores` (L,) the R² of these, 0 where a label does not vary; columns as in LABELS.
     """
 
-    names: tuple[str, ...]
     known: np.ndarray
     estimates: np.ndarray
     scores: np.ndarray
-    fold: np.ndarray
-    networks: tuple[Readers, ...]
+    readers: tuple[Reader, ...]
 
     def read(self, pictures: Tensor) -> np.ndarray:
-        """Return estimates (M, L) of (M, 3, H, W) in [0, 1]; picture j is read by network j mod FOLDS."""
-        found = np.zeros((len(pictures), len(self.names)))
-        for n, network in enumerate(self.networks):
-            found[n :: len(self.networks)] = network.read(pictures[n :: len(self.networks)])
+        """Return estimates (M, L) of (M, 3, H, W) in [0, 1]; picture j is read by reader j mod FOLDS."""
+        found = np.zeros((len(pictures), len(LABELS)))
+        for n, reader in enumerate(self.readers):
+            found[n :: len(self.readers)] = reader.read(pictures[n :: len(self.readers)])
         return found
-
-    def column(self, name: str) -> int:
-        """Return the column of a label."""
-        return self.names.index(name)
-
-
-class Readers(NamedTuple):
-    """The two networks of a fold (shape, colour), and mean and deviation (L,) of the labels they were trained on."""
-
-    shape: nn.Module
-    colour: nn.Module
-    coloured: np.ndarray
-    mean: np.ndarray
-    deviation: np.ndarray
-
-    @torch.inference_mode()
-    def read(self, pictures: Tensor) -> np.ndarray:
-        """Return (M, L) estimates of (M, 3, H, W)."""
-        small = resized(pictures)
-        found = np.where(self.coloured, self.colour(small).numpy(), self.shape(_relief(small)).numpy())
-        return found * self.deviation + self.mean
 
 
 def labels_of(rows: Sequence[Row]) -> np.ndarray:
@@ -176,35 +190,37 @@ def labels_in_crop(labels: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 def fit_estimators(
     pictures: Tensor,
+    points: np.ndarray,
     known: np.ndarray,
     people: Sequence[str],
+    scene: str,
     seed: int = 0,
     *,
-    trunk: Trunk | None = None,
-    epochs: int = EPOCHS,
+    steps: int = STEPS,
     log: Callable[[str], None] = print,
 ) -> Estimators:
-    """Train estimators on renders (N, 3, H, W) in [0, 1] with labels (N, L) of LABELS, whole people held out.
+    """Train estimators on renders (N, 3, H, W) in [0, 1], whole people held out.
 
-    Both networks begin at `trunk`, where one is given. Labels that hardly vary are left out. Raises UserError.
+    `points` (N, P, 2) are their key points in widths, `known` (N, L) their labels, of a `scene` (face or eye). Raises
+    UserError where there are too few.
     """
     if len(pictures) < LEAST_RENDERS:
         raise UserError(
             f"estimators need {LEAST_RENDERS} labelled renders at the very least, got {len(pictures)}; render more"
         )
-    varying = known.std(0) > 1e-6
-    names = tuple(name for name, kept in zip(LABELS, varying, strict=True) if kept)
-    known = known[:, varying]
     fold = _folds(people, seed)
-    small = resized(pictures)
-    estimates, networks = np.zeros_like(known), []
+    estimates, readers = np.zeros_like(known), []
     for n in range(FOLDS):
         log(f"training estimators, part {n + 1} of {FOLDS}")
         seen = fold != n
-        networks.append(_train(small[torch.from_numpy(seen)], known[seen], names, seed * FOLDS + n, trunk, epochs))
-        estimates[~seen] = networks[-1].read(small[torch.from_numpy(~seen)])
+        part = pictures[torch.from_numpy(seen)]
+        finder = train_finder(part, points[seen], scene, seed * FOLDS + n, steps)
+        readers.append(_reader(finder, scene, part, known[seen]))
+        estimates[~seen] = readers[-1].read(pictures[torch.from_numpy(~seen)])
+    variance = known.var(0)
     error = ((estimates - known) ** 2).mean(0)
-    return Estimators(names, known, estimates, 1 - error / known.var(0), fold, tuple(networks))
+    scores = np.where(variance > 1e-9, 1 - error / np.maximum(variance, 1e-9), 0.0)
+    return Estimators(known, estimates, scores, tuple(readers))
 
 
 def _folds(people: Sequence[str], seed: int) -> np.ndarray:
@@ -216,97 +232,58 @@ def _folds(people: Sequence[str], seed: int) -> np.ndarray:
     return np.array([part[name] for name in people])
 
 
-def _train(
-    pictures: Tensor, known: np.ndarray, names: tuple[str, ...], seed: int, trunk: Trunk | None, epochs: int
-) -> Readers:
-    mean, deviation = known.mean(0), known.std(0) + 1e-9
-    coloured = np.array([LABELS[name].colour for name in names])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        networks = [
-            _fit(pictures, known, names, (mean, deviation), mask, seed, trunk, epochs) for mask in (~coloured, coloured)
-        ]
-    return Readers(networks[0], networks[1], coloured, mean, deviation)
-
-
-def _fit(
-    pictures: Tensor,
-    known: np.ndarray,
-    names: tuple[str, ...],
-    scale: tuple[np.ndarray, np.ndarray],
-    mask: np.ndarray,
-    seed: int,
-    trunk: Trunk | None,
-    epochs: int,
-) -> nn.Module:
-    """Return a network that reads the labels of `mask` (L,), in their deviations, from (B, 3, *INPUT)."""
-    coloured = bool(LABELS[names[int(np.flatnonzero(mask)[0])]].colour) if mask.any() else False
-    network = _network(len(names), trunk)
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.02)
-    steps = epochs * max(1, len(pictures) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps)
-    jitter = _camera() if coloured else _anything()
-    weight = torch.from_numpy(mask.astype(np.float32))
-    for step in range(steps):
-        random = stream(seed, step, f"estimators.batch.{coloured}")
-        chosen = random.permutation(len(pictures))[:BATCH]
-        views, moved = _moved(pictures[chosen], known[chosen], names, random)
-        views = jitter(views)
-        target = torch.from_numpy(((moved - scale[0]) / scale[1]).astype(np.float32))
-        found = network(views if coloured else _relief(views))
-        loss = (F.smooth_l1_loss(found, target, reduction="none") * weight).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-    return network.eval()
-
-
-def _network(count: int, trunk: Trunk | None) -> nn.Module:
-    start = Trunk()
-    if trunk is not None:
-        start.load_state_dict(trunk.state_dict())
-    size = FEATURES * math.prod(-(-side // 16) for side in INPUT)
-    return nn.Sequential(start, nn.Flatten(), nn.Dropout(0.3), nn.Linear(size, 64), nn.SiLU(), nn.Linear(64, count))
-
-
-def _relief(pictures: Tensor) -> Tensor:
-    """Return (B, 3, H, W): luma alone, without the picture's brightness and contrast."""
-    luma = rgb_to_grayscale(pictures)
-    luma = (luma - luma.mean((2, 3), keepdim=True)) / (luma.std((2, 3), keepdim=True) + 0.03)
-    return (0.25 * luma + 0.5).expand(-1, 3, -1, -1)
-
-
-def _moved(
-    pictures: Tensor, known: np.ndarray, names: tuple[str, ...], random: np.random.Generator
-) -> tuple[Tensor, np.ndarray]:
-    """Return a random crop of the batch, mirrored or not, and the labels (B, L) as they are there."""
-    known = known.copy()
-    if random.random() < 0.5:
-        pictures = pictures.flip(-1)
-        known *= [LABELS[name].flip for name in names]
-    share = random.uniform(NARROWEST_CROP, 1)
-    height, width = INPUT
-    h, w = round(height * share), round(width * share)
-    y, x = int(random.integers(0, height - h + 1)), int(random.integers(0, width - w + 1))
-    offset = ((x + w / 2) / width - 0.5, ((y + h / 2) - height / 2) / width)  # of the crop's centre, in widths
-    for name, middle in zip(SHIFTS, offset, strict=True):
-        if name in names:
-            known[:, names.index(name)] = (known[:, names.index(name)] - middle) * width / w
-    if FIELD in names:
-        known[:, names.index(FIELD)] += math.log2(w / width)
-    return resized(pictures[..., y : y + h, x : x + w]), known
-
-
-def _anything() -> AugmentationSequential:
-    """Return what must not change an estimate of shape: light, colour, a camera's flaws, something in front."""
-    return AugmentationSequential(
-        ColorJiggle(0.35, 0.35, 0.35, 0.08, p=0.8),
-        RandomGaussianBlur((5, 5), (0.1, 1.6), p=0.5),
-        RandomErasing((0.02, 0.12), p=0.3),
+def _reader(finder: Finder, scene: str, pictures: Tensor, known: np.ndarray) -> Reader:
+    """Return the estimators on top of `finder`; regressions see every picture and its mirror image, points as found."""
+    sign = np.array([label.flip for label in LABELS.values()])
+    found = np.concatenate([find(finder, pictures), find(finder, pictures.flip(-1))])
+    both, labels = torch.cat([pictures, pictures.flip(-1)]), np.concatenate([known, known * sign])
+    coloured = np.array([label.colour for label in LABELS.values()])
+    return Reader(
+        finder,
+        scene,
+        ridge(shape_features(found), labels),
+        ridge(colour_features(found, both), labels),
+        coloured,
     )
 
 
-def _camera() -> AugmentationSequential:
-    """Return what must not change an estimate of light and colour."""
-    return AugmentationSequential(RandomGaussianBlur((5, 5), (0.1, 1.6), p=0.5), RandomErasing((0.02, 0.12), p=0.2))
+def shape_features(points: np.ndarray) -> np.ndarray:
+    """Return (N, F) of points (N, P, 2): their middle, the logarithm of their size, their shape and its squares."""
+    middle = points.mean(1, keepdims=True)
+    size = np.sqrt(((points - middle) ** 2).sum((1, 2), keepdims=True) / points.shape[1]) + 1e-4
+    shape = ((points - middle) / size).reshape(len(points), -1)
+    return np.hstack([middle[:, 0], np.log2(size[:, 0]), shape, shape**2])
+
+
+def colour_features(points: np.ndarray, pictures: Tensor) -> np.ndarray:
+    """Return (N, F): colours in stops at the points, between each two that follow, of the whole and of its border."""
+    height, width = pictures.shape[-2:]
+    soft = F.avg_pool2d(pictures, 5, 1, 2, count_include_pad=False)
+    places = np.concatenate([points, (points[:, 1:] + points[:, :-1]) / 2], axis=1)
+    grid = torch.from_numpy(2 * places * (1, width / height) - 1).float()[:, :, None]
+    there = F.grid_sample(soft, grid, padding_mode="border", align_corners=False)[..., 0].transpose(1, 2)
+    edge = torch.cat([pictures[..., :3, :].mean((2, 3)), pictures[..., :, :3].mean((2, 3))], 1)
+    whole = torch.cat([pictures.mean((2, 3)), pictures.amax((2, 3)), pictures.std((2, 3)) + 0.01, edge], 1)
+    values = torch.cat([there.flatten(1), whole], 1).clamp(DARKEST, BRIGHTEST)
+    return torch.log2(values).double().numpy()
+
+
+def ridge(features: np.ndarray, labels: np.ndarray) -> Ridge:
+    """Return the regression of labels (N, L) on features (N, F), each with the strength that generalises best.
+
+    Best by leave-one-out, which a ridge regression has in closed form.
+    """
+    mean, scale = features.mean(0), features.std(0) + 1e-6
+    x, offset = (features - mean) / scale, labels.mean(0)
+    y = labels - offset
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
+    options, errors = [], []
+    for strength in RIDGES:
+        shrink = s**2 / (s**2 + strength)
+        rest = y - u @ (shrink[:, None] * (u.T @ y))
+        leverage = ((u**2) * shrink).sum(1)
+        errors.append(((rest / (1 - leverage.clip(max=0.999))[:, None]) ** 2).mean(0))
+        options.append(vt.T @ ((s / (s**2 + strength))[:, None] * (u.T @ y)))
+    best = np.argmin(errors, axis=0)
+    weights = np.stack([options[n][:, column] for column, n in enumerate(best)], axis=1)
+    return Ridge(mean, scale, weights, offset)

@@ -264,19 +264,17 @@ def _readings(real: Real, ours: Renders, cache: Path, seed: int, log: Callable[[
     """Return what estimators trained on `ours` read; kept in `cache`, which is used again for the same pictures."""
     key = hashlib.blake2b(repr((seed, real.paths, ours.indices)).encode(), digest_size=8)
     key.update(real.pictures.numpy().tobytes() + ours.pictures.numpy().tobytes() + ours.labels.tobytes())
-    names = tuple(LABELS)
     if cache.is_file() and str((known := np.load(cache))["key"]) == key.hexdigest():
-        names, scores, a, b = (known[name] for name in ("names", "scores", "renders", "real"))
+        scores, made, found = (known[name] for name in ("scores", "renders", "real"))
     else:
-        found = fit_estimators(ours.pictures, ours.labels, ours.people, seed, log=log)
-        names, scores, a, b = found.names, found.scores, found.estimates, found.read(real.pictures)
-        np.savez(cache, key=key.hexdigest(), names=names, scores=scores, renders=a, real=b)
-    columns = [str(name) for name in names]
+        estimators = fit_estimators(ours.pictures, ours.points, ours.labels, ours.people, ours.scene, seed, log=log)
+        scores, made, found = estimators.scores, estimators.estimates, estimators.read(real.pictures)
+        np.savez(cache, key=key.hexdigest(), scores=scores, renders=made, real=found)
     return Readings(
-        dict(zip(columns, map(float, scores), strict=True)),
+        dict(zip(LABELS, map(float, scores), strict=True)),
         {knob.path: _values(knob, ours) for knob in KNOBS},
-        dict(zip(columns, a.T, strict=True)),
-        dict(zip(columns, b.T, strict=True)),
+        dict(zip(LABELS, made.T, strict=True)),
+        dict(zip(LABELS, found.T, strict=True)),
     )
 
 

@@ -15,6 +15,7 @@ from facewright.errors import DatasetError
 from facewright.rng import stream
 from facewright_refiner.apply import to_tensor
 from facewright_refiner.estimators import labels_in_crop, labels_of
+from facewright_refiner.keypoints import points_of
 from facewright_refiner.pictures import Pictures, groups_of, read_files
 from facewright_refiner.profile import View
 from facewright_refiner.sensor import view
@@ -40,9 +41,13 @@ class Real(NamedTuple):
 
 
 class Renders(NamedTuple):
-    """Our pictures (N, 3, H, W) in [0, 1], labels (N, L) as in estimators.LABELS, people, indices, sample data."""
+    """Our pictures (N, 3, H, W) in [0, 1] of a `scene`, key points (N, P, 2) in widths, labels (N, L) as in
+    estimators.LABELS, people, indices, sample data.
+    """
 
+    scene: str
     pictures: Tensor
+    points: np.ndarray
     labels: np.ndarray
     people: list[str]
     indices: list[int]
@@ -72,13 +77,9 @@ def common_size(pictures: Pictures) -> tuple[int, int]:
 
 
 def in_view(images: Sequence[np.ndarray], size: tuple[int, int]) -> tuple[Tensor, np.ndarray]:
-    """Return pictures (N, 3, *size) of (H, W, 3) uint8 images, and the share (N,) of their width that is in view."""
-    views, shares = [], []
-    for image in images:
-        whole, matrix = view(to_tensor([image]), View(), size)
-        views.append(whole)
-        shares.append(size[1] / (matrix[0, 0] * image.shape[1]))
-    return torch.cat(views).clamp(0, 1), np.array(shares)
+    """Return pictures (N, 3, *size) of (H, W, 3) uint8 images, and what takes their px there, (N, 3, 3)."""
+    views, matrices = zip(*(view(to_tensor([image]), View(), size) for image in images), strict=True)
+    return torch.cat(views).clamp(0, 1), np.array(matrices)
 
 
 def renders_in_view(folder: Path, size: tuple[int, int], most: int = MOST) -> Renders:
@@ -87,16 +88,23 @@ def renders_in_view(folder: Path, size: tuple[int, int], most: int = MOST) -> Re
     if not len(dataset):
         raise DatasetError(f"{folder}: the dataset holds no frame yet; run `facewright generate` first")
     places = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round().astype(int))
-    views, shares, rows, samples = [], [], [], []
+    views, points, shares, rows, samples = [], [], [], [], []
     for place in places:
         record = dataset.record(dataset.indices[int(place)])
         layer = "refined" if "refined" in record["layers"] else "rgb"
         frame = dataset.with_layers([layer]).frame(record["index"])
-        picture, share = in_view([frame.layers[layer]], size)
+        picture, (matrix,) = in_view([frame.layers[layer]], size)
         views.append(picture)
-        shares.append(share[0])
+        points.append((points_of(frame) * matrix[[0, 1], [0, 1]] + matrix[:2, 2]) / size[1])
+        shares.append(size[1] / (matrix[0, 0] * frame.layers[layer].shape[1]))
         rows.append(frame.attributes)
         samples.append(record["sample"])
-    labels = labels_in_crop(labels_of(rows), np.array(shares))
-    people = [str(row["identity"]) for row in rows]
-    return Renders(torch.cat(views), labels, people, [int(row["index"]) for row in rows], samples)
+    return Renders(
+        samples[0]["scene"],
+        torch.cat(views),
+        np.array(points),
+        labels_in_crop(labels_of(rows), np.array(shares)),
+        [str(row["identity"]) for row in rows],
+        [int(row["index"]) for row in rows],
+        samples,
+    )
