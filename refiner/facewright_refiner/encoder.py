@@ -49,8 +49,9 @@ def resized(pictures: Tensor) -> Tensor:
     return F.interpolate(pictures, size=INPUT, mode="bilinear", antialias=True, align_corners=False)
 
 
-def train_encoder(pictures: Tensor, seed: int = 0, steps: int = STEPS) -> Trunk:
-    """Return a trunk trained on (N, 3, H, W) sRGB in [0, 1], N >= 2; equal arguments give equal weights."""
+def train_encoder(pictures: Tensor, seed: int = 0, steps: int = 0) -> Trunk:
+    """Return a trunk trained on (N, 3, H, W) sRGB in [0, 1], N >= 2, for `steps` (0: STEPS); equal if these are."""
+    steps = steps or STEPS
     pictures = resized(pictures)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

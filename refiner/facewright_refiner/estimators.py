@@ -22,7 +22,7 @@ from torch import Tensor
 
 from facewright.errors import UserError
 from facewright.rng import stream
-from facewright_refiner.keypoints import STEPS, Finder, find, mirrored, train_finder
+from facewright_refiner.keypoints import Finder, find, mirrored, train_finder
 
 FOLDS = 3
 LEAST_RENDERS = 60
@@ -196,7 +196,6 @@ def fit_estimators(
     scene: str,
     seed: int = 0,
     *,
-    steps: int = STEPS,
     log: Callable[[str], None] = print,
 ) -> Estimators:
     """Train estimators on renders (N, 3, H, W) in [0, 1], whole people held out.
@@ -214,7 +213,7 @@ def fit_estimators(
         log(f"training estimators, part {n + 1} of {FOLDS}")
         seen = fold != n
         part = pictures[torch.from_numpy(seen)]
-        finder = train_finder(part, points[seen], scene, seed * FOLDS + n, steps)
+        finder = train_finder(part, points[seen], scene, seed * FOLDS + n)
         readers.append(_reader(finder, scene, part, known[seen]))
         estimates[~seen] = readers[-1].read(pictures[torch.from_numpy(~seen)])
     variance = known.var(0)

@@ -108,8 +108,9 @@ def expected(heat: Tensor) -> Tensor:
     return torch.stack([x, y], -1) / width
 
 
-def train_finder(pictures: Tensor, points: np.ndarray, scene: str, seed: int, steps: int = STEPS) -> Finder:
-    """Return a network trained on (N, 3, H, W) in [0, 1] with `points` (N, P, 2); equal arguments, equal weights."""
+def train_finder(pictures: Tensor, points: np.ndarray, scene: str, seed: int, steps: int = 0) -> Finder:
+    """Return a network trained on (N, 3, H, W) in [0, 1] with `points` (N, P, 2), for `steps` (0: STEPS)."""
+    steps = steps or STEPS
     pictures = small(pictures)
     known = torch.from_numpy(points).float()
     swap = mirrored(scene)
@@ -162,7 +163,7 @@ def _turned(pictures: Tensor, points: Tensor, random: np.random.Generator) -> tu
 
 
 def _loss(heat: Tensor, points: Tensor) -> Tensor:
-    """Return the cross-entropy of heat maps with blobs at the points, plus their means' error; not of points outside."""
+    """Return the cross-entropy of heat maps with blobs at the points, plus their means' error, of points inside."""
     height, width = heat.shape[-2:]
     x, y = (points * width - 0.5).unbind(-1)
     inside = ((x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)).float()

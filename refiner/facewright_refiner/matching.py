@@ -39,10 +39,13 @@ COUNT = 400
 """Renders that a match makes for itself."""
 LEAST_REAL = 40
 """Real pictures (of different people, as far as file names tell) below which nothing is fitted."""
-SURE = 0.5
-"""A fit is sure where the 95 % interval of its mean is at most so many of its standard deviations wide."""
+SURE = 1.0
+"""A fit is sure where the 95 % interval of its mean is at most so many standard deviations wide, its own or those of
+the recipe before, whichever is more."""
 STRANGE = 0.25
 """A parameter stays where more than this share of real pictures gives estimates that no render gives."""
+NEAR, OVERALL = 0.3, 10.0
+"""Reach of a render's error over places in [-1, 1], and the weight of the error of all (reasoned)."""
 FAR = {1: 10.8, 2: 13.8, 3: 16.3}
 """99.9 % quantiles of chi-square by degrees of freedom: an estimate farther from every value is strange."""
 DRAWS = 40
@@ -117,8 +120,7 @@ class Fit(NamedTuple):
     """What became of one parameter.
 
     `score` is its estimator's R² on held-out renders, `after` None where it stays, for the reason in `why`. `low` and
-    `high` are the 95 % bootstrap intervals of `after`; `sure` says that they are narrow enough, else `why` says how
-    many pictures would do.
+    `high` are the 95 % bootstrap intervals of `after`; `sure` says that they are narrow enough, see SURE.
     """
 
     path: str
@@ -205,7 +207,7 @@ def match(
         found_fits, weighed = fit_group(members, bounds, readings, before, found.groups, seed)
         fits |= found_fits
         chosen |= weighed
-    matched = Matched(_written(recipe, chosen, found.size), fits, tuple(_notes(found, fits)))
+    matched = Matched(_written(recipe, chosen, found.size), fits, tuple(_notes(found, len(ours.indices), fits)))
     write_atomic(out / "match.json", (json.dumps(matched.to_data(), indent=1) + "\n").encode())
     write_atomic(out / "recipe.yaml", to_yaml(matched).encode())
     return matched
@@ -318,16 +320,13 @@ def fit_group(
         draws = [_summary(axis.value(found.atoms[:, n]), weight) for weight in found.draws]
         low, high = (Summary(*np.percentile(draws, at, axis=0)) for at in (2.5, 97.5))
         after = _summary(axis.value(found.atoms[:, n]), found.weights)
-        wide = (high.mean - low.mean) / max(after.sd, 1e-9)
-        people = len(set(groups))
+        wide = (high.mean - low.mean) / max(after.sd, fits[knob.path].before.sd, 1e-9)
         fits[knob.path] = fits[knob.path]._replace(
             after=after,
             low=low,
             high=high,
-            sure=wide <= SURE,
-            why=""
-            if wide <= SURE
-            else f"unsure: about {math.ceil(people * (wide / SURE) ** 2)} real pictures would do",
+            sure=bool(wide <= SURE),
+            why="" if wide <= SURE else f"unsure: its mean is known to {wide:.1f} standard deviations only",
         )
         values[knob.path] = axis.value(found.rows[:, n])
     return fits, values
@@ -367,25 +366,41 @@ class _Axis(NamedTuple):
 
 
 class _Response(NamedTuple):
-    """How estimates (Z,) follow from places (D,): a cubic without mixed cubes, and the scatter about it."""
+    """How estimates (D,) follow from places: the mean at each of A atoms (A, D), and the scatter about it.
 
-    weights: np.ndarray
-    precision: np.ndarray
+    `half` (A, D, D) whitens the scatter, `volume` (A,) is the logarithm of its determinant's root.
+    """
 
-    def distances(self, atoms: np.ndarray, estimates: np.ndarray) -> np.ndarray:
-        """Return squared Mahalanobis distances (N, M) of N estimates from what M atoms should give."""
-        expected = _terms(atoms) @ self.weights
-        half = np.linalg.cholesky(self.precision)
-        a, b = estimates @ half, expected @ half
-        return np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T, 0)
+    mean: np.ndarray
+    half: np.ndarray
+    volume: np.ndarray
+
+    def distances(self, estimates: np.ndarray) -> np.ndarray:
+        """Return squared Mahalanobis distances (N, A) of N estimates from what the atoms should give."""
+        return (np.einsum("nad,ade->nae", estimates[:, None] - self.mean, self.half) ** 2).sum(-1)
+
+    def likelihood(self, estimates: np.ndarray) -> np.ndarray:
+        """Return the likelihoods (N, A) of the atoms given N estimates, up to a common factor."""
+        return np.exp(self.volume.min() - self.volume - self.distances(estimates) / 2) + 1e-12
 
 
-def _response(known: np.ndarray, seen: np.ndarray) -> _Response:
+def _response(known: np.ndarray, seen: np.ndarray, atoms: np.ndarray) -> _Response:
+    """Return the response at `atoms` (A, D), from estimates `seen` (N, D) of N renders at places `known` (N, D).
+
+    The mean is a polynomial. The scatter is that of renders nearby, for estimators err more on a profile than on a face
+    seen from the front; OVERALL renders' worth of the scatter of all of them is mixed in.
+    """
     terms = _terms(known)
     weights = np.linalg.solve(terms.T @ terms + 1e-3 * np.eye(terms.shape[1]), terms.T @ seen)
     rest = seen - terms @ weights
-    spread = rest.T @ rest / max(1, len(rest) - terms.shape[1])
-    return _Response(weights, np.linalg.inv(spread + 1e-12 * np.eye(len(spread))))
+    rest = rest * np.sqrt(len(rest) / max(1, len(rest) - terms.shape[1]))
+    away = ((atoms[:, None] - known[None]) ** 2).sum(-1)
+    near = np.exp(-away / (2 * NEAR**2))
+    products = np.einsum("ni,nj->nij", rest, rest)
+    scatter = np.einsum("an,nij->aij", near, products) + OVERALL * products.mean(0)
+    scatter /= (near.sum(1) + OVERALL)[:, None, None]
+    half = np.linalg.cholesky(np.linalg.inv(scatter + 1e-12 * np.eye(seen.shape[1])))
+    return _Response(_terms(atoms) @ weights, half, -np.log(np.linalg.det(half)))
 
 
 def _terms(x: np.ndarray) -> np.ndarray:
@@ -404,7 +419,8 @@ def _atoms(size: int) -> np.ndarray:
 
 def _strange(known: np.ndarray, seen: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return which of the estimates (M,) are farther from every value's than 999 of 1,000 renders' are, (M,) bool."""
-    return _response(known, seen).distances(_atoms(known.shape[1]), wanted).min(1) > FAR[known.shape[1]]
+    response = _response(known, seen, _atoms(known.shape[1]))
+    return response.distances(wanted).min(1) > FAR[known.shape[1]]
 
 
 class _Deconvolved(NamedTuple):
@@ -426,7 +442,6 @@ def _deconvolve(
     atoms = _atoms(known.shape[1])
     kept = ~_strange(known, seen, wanted)
     wanted, names = wanted[kept], np.asarray(groups)[kept]
-    response = _response(known, seen)
     members = {name: np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())}
     random = stream(seed, 0, "matching.bootstrap")
     draws = []
@@ -434,18 +449,14 @@ def _deconvolve(
         drawn = random.integers(0, len(known), len(known))
         people = random.integers(0, len(members), len(members))
         chosen = np.concatenate([list(members.values())[n] for n in people])
-        again = _likelihood(_response(known[drawn], seen[drawn]), atoms, wanted[chosen])
+        again = _response(known[drawn], seen[drawn], atoms).likelihood(wanted[chosen])
         draws.append(_weights(again, _steps(again, names[chosen], seed)))
-    likelihood = _likelihood(response, atoms, wanted)
+    likelihood = _response(known, seen, atoms).likelihood(wanted)
     weights = _weights(likelihood, _steps(likelihood, names, seed))
     at = (np.arange(ROWS) + 0.5) / ROWS
     order = np.lexsort(atoms.T[::-1])
     rows = atoms[order][np.minimum(np.searchsorted(np.cumsum(weights[order]), at), len(atoms) - 1)]
     return _Deconvolved(atoms, weights, np.array(draws), rows)
-
-
-def _likelihood(response: _Response, atoms: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    return np.exp(-response.distances(atoms, wanted) / 2) + 1e-12
 
 
 def _weights(likelihood: np.ndarray, steps: int) -> np.ndarray:
@@ -526,7 +537,7 @@ def _short(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _notes(real: Real, fits: Mapping[str, Fit]) -> list[str]:
+def _notes(real: Real, count: int, fits: Mapping[str, Fit]) -> list[str]:
     notes = []
     if real.unreadable:
         notes.append(f"{len(real.unreadable)} real pictures cannot be read; the first: {real.unreadable[0]}")
@@ -534,7 +545,10 @@ def _notes(real: Real, fits: Mapping[str, Fit]) -> list[str]:
         notes.append("no parameter could be fitted: the recipe is as it was; make more renders, or give other pictures")
     unsure = [fit.path for fit in fits.values() if fit.after and not fit.sure]
     if unsure:
-        notes.append(f"the real set is too small to be sure of {', '.join(unsure)}")
+        people = len(set(real.groups))
+        notes.append(
+            f"real pictures (of {people} people) or renders ({count}) are too few to be sure of {', '.join(unsure)}"
+        )
     return notes
 
 
