@@ -23,7 +23,7 @@ from torch import Tensor
 
 from facewright.errors import UserError
 from facewright.rng import stream
-from facewright_refiner.encoder import encode, train_encoder
+from facewright_refiner.encoder import Trunk, encode, train_encoder
 from facewright_refiner.estimators import LABELS, LEAST_RENDERS, PROVEN, Estimators, fit_estimators
 from facewright_refiner.pictures import find_pictures
 from facewright_refiner.realism import features, laplacian_bands
@@ -220,20 +220,23 @@ def compare(
     seed: int = 0,
     *,
     estimators: Estimators | None = None,
+    trunk: Trunk | None = None,
     log: Callable[[str], None] = print,
 ) -> Diversity:
     """Compare `made` (M, 3, H, W) with `real` (N, 3, H, W), whose siblings share a name in `groups`.
 
     `estimators` were trained on the renders in `made`, in that order; without them only what is measured directly is
-    compared. Deterministic by `seed`. Raises UserError where a set is too small.
+    compared. `trunk` is an encoder to use instead of a new one. Deterministic by `seed`. Raises UserError where a set
+    is too small.
     """
     for name, pictures in (("real", real), ("made", made)):
         if len(pictures) < LEAST:
             raise UserError(
                 f"comparing needs {LEAST} pictures of each kind, got {len(pictures)} {name} ones; give more"
             )
-    log("teaching an encoder on both sets")
-    trunk = train_encoder(torch.cat([real, made]), seed)
+    if trunk is None:
+        log("teaching an encoder on both sets")
+        trunk = train_encoder(torch.cat([real, made]), seed)
     content = encode(trunk, real), encode(trunk, made)
     spaces = {
         "content": tuple(principal(part, content[0]) for part in content),
@@ -246,7 +249,7 @@ def compare(
     worst = {factor.name: _distance(factor, splits) for factor in factors}
     ordered = sorted(factors, key=lambda factor: worst[factor.name][1].value - worst[factor.name][0].value)
     found = [finding for factor in factors for finding in _findings(factor, splits)]
-    uncovered, foreign = _strangers(*spaces["content"])
+    uncovered, foreign = _strangers(spaces["content"][0], spaces["content"][1])
     return Diversity(
         count,
         {name: _reach(a, b, splits, count, seed) for name, (a, b) in spaces.items()},

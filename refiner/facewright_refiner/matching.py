@@ -477,7 +477,6 @@ def _steps(likelihood: np.ndarray, names: np.ndarray, seed: int) -> int:
     place = stream(seed, 0, "matching.halves").permutation(len(order))
     side = dict(zip(order, (place % 2).tolist(), strict=True))
     first = np.array([side[name] == 0 for name in names.tolist()])
-
     gains = np.zeros(len(ITERATIONS))
     for here, there in ((first, ~first), (~first, first)):
         path = itertools.islice(enumerate(_path(likelihood[here])), ITERATIONS[-1] + 1)
@@ -486,13 +485,12 @@ def _steps(likelihood: np.ndarray, names: np.ndarray, seed: int) -> int:
 
 
 def _summary(values: np.ndarray, weights: np.ndarray | None = None) -> Summary:
-    weights = np.ones(len(values)) if weights is None else weights
-    weights = weights / weights.sum()
+    share = np.ones(len(values)) / len(values) if weights is None else weights / weights.sum()
     order = np.argsort(values)
-    mean = float(values @ weights)
-    below = np.cumsum(weights[order]) - weights[order] / 2
+    mean = float(values @ share)
+    below = np.cumsum(share[order]) - share[order] / 2
     quantiles = np.interp((0.05, 0.5, 0.95), below, values[order])
-    return Summary(mean, float(np.sqrt(weights @ (values - mean) ** 2)), *map(float, quantiles))
+    return Summary(mean, float(np.sqrt(share @ (values - mean) ** 2)), *map(float, quantiles))
 
 
 def _written(recipe: Recipe, chosen: Mapping[str, np.ndarray], size: tuple[int, int]) -> Recipe:

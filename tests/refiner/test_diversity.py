@@ -1,11 +1,13 @@
 """Coverage, Vendi score and factors: what their definitions say, floors, and words for what is missing."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
 
+from facewright.cli import main
 from facewright.errors import UserError
 from facewright_refiner import diversity, encoder
 from facewright_refiner.diversity import Factor, compare, vendi, wasserstein
@@ -88,6 +90,23 @@ def test_a_second_half_of_the_same_set_has_nothing_to_tell(monkeypatch):
     assert len(found.findings) <= 2
     for rows in found.spaces.values():
         assert rows["coverage"].value == pytest.approx(rows["coverage floor"].value, abs=0.12)
+
+
+def test_the_report_has_a_section_beside_real_pictures(painted, monkeypatch, capsys):
+    monkeypatch.setattr(encoder, "STEPS", 5)
+    page = painted / "page.html"
+    assert main(["report", str(painted / "renders"), "--real", str(painted / "real"), "-o", str(page)]) == 0
+    html = page.read_text(encoding="utf-8")
+    assert "Beside real pictures" in html
+    assert "too few pictures that are dark" in html  # every second one was darkened
+    assert "estimators need 60 frames, and there are 20" in html
+    assert "nan" not in re.sub(r"base64,[^\"]+", "", html)
+    data = json.loads(page.with_suffix(".json").read_text())
+    assert (data["made"], data["real"]) == (20, 40)
+    assert {row["name"] for row in data["factors"]} == set(diversity.MEASURED)
+    assert capsys.readouterr().out.strip() == str(page)
+    assert main(["report", str(painted / "renders"), "--real", str(painted / "nothing")]) == 2
+    assert "no such folder" in capsys.readouterr().err
 
 
 def test_findings_name_the_tail_and_both_shares():

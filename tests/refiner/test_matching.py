@@ -5,14 +5,10 @@ import json
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
 
 from facewright import Recipe, sample
 from facewright.cli import main
-from facewright.dataset.card import Card
-from facewright.dataset.writer import open_for_writing
 from facewright.errors import DatasetError
-from facewright.mock import MockRenderer
 from facewright_refiner import estimators, keypoints, matching
 from facewright_refiner.matching import KNOBS, Readings, fit_group, fitted_knobs, match, proposal
 from facewright_refiner.pictures import find_pictures
@@ -114,23 +110,6 @@ def test_a_proposal_spreads_what_varies_and_keeps_what_the_user_holds():
     assert {one.gaze.reference for one in drawn} == {"camera"}
     assert np.std([one.pose.head_yaw_deg for one in drawn]) == pytest.approx(110 / 12**0.5, rel=0.2)
     assert (drawn[0].image.width, drawn[0].image.height) == (48, 64)
-
-
-@pytest.fixture(scope="module")
-def painted(tmp_path_factory):
-    """A dataset of 20 diagrams of eyes under a wide proposal, and a folder of 40 pictures to be matched."""
-    folder = tmp_path_factory.mktemp("match")
-    recipe = Recipe.load("eye_rgb")
-    wide = proposal(recipe, {knob.path: knob.bounds(50.0) for knob in fitted_knobs(recipe)}, (30, 50))
-    with open_for_writing(folder / "renders", Card.of(wide, 1).extended(0, 20)) as writer, MockRenderer() as render:
-        for index in range(20):
-            made = render(sample(wide, 1, index), wide.outputs)
-            writer.write(made)
-            for number in (2 * index, 2 * index + 1):  # as they are, and darker
-                picture = Image.fromarray(made.rgb // (1 + number % 2))
-                (folder / "real").mkdir(exist_ok=True)
-                picture.save(folder / "real" / f"{number:03}a.png")
-    return folder
 
 
 def test_the_command_writes_a_recipe_that_says_what_was_fitted(painted, monkeypatch, capsys):
