@@ -5,6 +5,7 @@ A recipe is a tree with the shape of a Sample whose leaves are distributions (`d
     name: my_eyes
     extends: eye_rgb              # a built-in recipe or a file; its leaves hold where this one is silent
     frames_per_subject: 4
+    sampling: sobol               # or independent, rare_first
     outputs: [seg, depth]
     hdri_folder: ./skies          # joins Blender's own eight maps
     backdrop_folder: ./rooms      # pictures to stand behind the person
@@ -33,6 +34,7 @@ from facewright import dist
 from facewright.errors import AssetError, MissingPackage, RecipeError
 from facewright.face import packs
 from facewright.sample import DRAWN, parameters
+from facewright.sampling import METHODS
 from facewright.world.lamps import parse_lamps
 from facewright.world.parameters import STUDIO_HDRIS
 
@@ -51,6 +53,7 @@ _SETTINGS = (
     "extends",
     "scene",
     "frames_per_subject",
+    "sampling",
     "outputs",
     "hdri_folder",
     "backdrop_folder",
@@ -73,6 +76,7 @@ class Recipe:
     head_folder: Path | None = None
     dists: Mapping[str, dist.Dist] = field(default_factory=dict)
     joints: tuple[dist.Joint, ...] = ()
+    sampling: str = "independent"
 
     @property
     def digest(self) -> str:
@@ -137,6 +141,8 @@ class Recipe:
             "frames_per_subject": self.frames_per_subject,
             "outputs": list(self.outputs),
         }
+        if self.sampling != "independent":
+            data["sampling"] = self.sampling
         for key, folder in zip(_FOLDERS, (self.hdri_folder, self.backdrop_folder, self.head_folder), strict=True):
             if folder:
                 data[key] = str(folder)
@@ -221,6 +227,9 @@ def _validate(data: dict[str, Any], folder: Path) -> Recipe:
     frames = data.get("frames_per_subject", 1)
     if not isinstance(frames, int) or isinstance(frames, bool) or not 1 <= frames <= 10**6:
         raise RecipeError(f"frames_per_subject: expected a whole number in [1, 1000000], got {frames!r}")
+    sampling = data.get("sampling", "independent")
+    if sampling not in METHODS:
+        raise RecipeError(f"sampling: {sampling!r} is not one of {', '.join(METHODS)}{dist.nearest(sampling, METHODS)}")
     outputs = data.get("outputs", list(DEFAULT_OUTPUTS))
     if not isinstance(outputs, list):
         raise RecipeError(f"outputs: expected a list out of {', '.join(OUTPUTS)}, got {outputs!r}")
@@ -259,7 +268,7 @@ def _validate(data: dict[str, Any], folder: Path) -> Recipe:
     if not isinstance(name, str):
         raise RecipeError(f"name: expected a word, got {name!r}")
     chosen = tuple(item for item in OUTPUTS if item in outputs)
-    return Recipe(name, scene, frames, chosen, skies, rooms, heads, ordered, tables)
+    return Recipe(name, scene, frames, chosen, skies, rooms, heads, ordered, tables, sampling)
 
 
 def _collect(node: Any, path: str, into: dict[str, dist.Dist]) -> None:
