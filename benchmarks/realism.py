@@ -22,10 +22,11 @@ import facewright
 from facewright.dataset.reader import Dataset
 from facewright_refiner import fit, sensor
 from facewright_refiner.apply import linear_of, srgb_to_linear, to_tensor
+from facewright_refiner.diversity import coverage, layouts, looks
 from facewright_refiner.parameters import neutral
 from facewright_refiner.pictures import Pictures, groups_of, read_pictures
 from facewright_refiner.profile import Profile, View
-from facewright_refiner.realism import Reference, coverage, features, layouts, two_sample
+from facewright_refiner.realism import Reference, two_sample
 
 K = 5
 SPLITS = 5
@@ -126,9 +127,8 @@ def judge(made: torch.Tensor, people: list[str], real: torch.Tensor, groups: lis
     for name in ("features", "cnn"):
         row[f"c2st_{name}"] = two_sample(made, real, judge=name, groups=(people, groups))._asdict()
     count = min(len(made), len(real))
-    seen = features(torch.cat([real, made]))
-    seen = (seen - seen[: len(real)].mean(0)) / (seen[: len(real)].std(0) + 1e-6)
-    spaces = {"look": seen, "layout": layouts(torch.cat([real, made]), real)}
+    both = torch.cat([real, made])
+    spaces = {"look": looks(both, real), "layout": layouts(both, real)}
     for name, space in spaces.items():
         found = []
         for split in range(SPLITS):

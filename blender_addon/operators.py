@@ -176,9 +176,23 @@ class FACEWRIGHT_OT_capture_world(bpy.types.Operator):
     def execute(self, context):
         settings = props.of(context.scene)
         folder, values = capture.world(context.scene.world)
-        with props.silently():
-            settings.hdri_folder = str(folder)
+        if folder:
+            with props.silently():
+                settings.hdri_folder = str(folder)
         settings.hold(values)
+
+
+class FACEWRIGHT_OT_capture_lamps(bpy.types.Operator):
+    """Pin the scene's own lamps in place of the recipe's; the environment stays what it is"""
+
+    bl_idname = "facewright.capture_lamps"
+    bl_label = "Capture Lamps"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @reporting
+    def execute(self, context):
+        own = [thing for thing in context.visible_objects if not thing.get(preview.TAG)]
+        props.of(context.scene).hold(capture.lamps(own, context.evaluated_depsgraph_get()))
 
 
 class FACEWRIGHT_OT_save(bpy.types.Operator, ExportHelper):
@@ -394,16 +408,19 @@ class FACEWRIGHT_OT_refine(bpy.types.Operator):
 
 
 class FACEWRIGHT_OT_fix_refiner(bpy.types.Operator):
-    """Show the command that sets up a Python for refining and reports, and copy it; run it in a terminal"""
+    """Show and copy the command that makes the chosen refiner run: onnxruntime in here, or a Python with torch"""
 
     bl_idname = "facewright.fix_refiner"
-    bl_label = "Fix"
+    bl_label = "Fix: Copy the Command"
     bl_options = {"REGISTER"}
 
     def execute(self, context):
-        command, python = preferences.setup_command()
+        if refine.portable(props.of(context.scene).refiner_spec()):
+            command = preferences.runtime_command()
+        else:
+            command, python = preferences.setup_command()
+            preferences.of(context).refiner_python = str(python)
         context.window_manager.clipboard = command
-        preferences.of(context).refiner_python = str(python)
         self.report({"INFO"}, f"Copied; run it in a terminal: {command}")
         return {"FINISHED"}
 

@@ -98,9 +98,11 @@ class FACEWRIGHT_PT_scene(_Section, bpy.types.Panel):
     bl_label = "Camera & Light"
 
     def fill(self, layout, context, settings):
+        layout.label(text="Capture from this scene")
         row = layout.row(align=True)
-        row.operator("facewright.capture_camera", icon="CAMERA_DATA")
-        row.operator("facewright.capture_world", icon="WORLD_DATA")
+        row.operator("facewright.capture_camera", text="Camera", icon="CAMERA_DATA")
+        row.operator("facewright.capture_lamps", text="Lamps", icon="LIGHT_DATA")
+        row.operator("facewright.capture_world", text="World", icon="WORLD_DATA")
         for name in props.FOLDERS:
             layout.prop(settings, name)
 
@@ -128,13 +130,15 @@ class FACEWRIGHT_PT_refiner(_Section, bpy.types.Panel):
         layout.prop(settings, "refiner")
         if settings.refiner == props.FILE:
             layout.prop(settings, "refiner_file")
-        layout.prop(preferences.of(context), "refiner_python", text="Python")
-        python = preferences.refiner_python(context)
-        if not refine.in_process() and not (python and shutil.which(python)):
+        alone, python = refine.portable(settings.refiner_spec()), preferences.refiner_python(context)
+        if not alone:
+            layout.prop(preferences.of(context), "refiner_python", text="Python")
+        if not refine.in_process(settings.refiner_spec()) and (alone or not (python and shutil.which(python))):
             box = layout.box()
-            wrapped(box, context, "No Python with torch and kornia was found. In a terminal:", "ERROR")
-            wrapped(box, context, preferences.setup_command()[0])
-            box.operator("facewright.fix_refiner", icon="COPYDOWN", text="Fix: copy the command and use that Python")
+            lacking = "ONNX files need onnxruntime" if alone else "No Python with torch and kornia was found"
+            wrapped(box, context, f"{lacking}. In a terminal{', then start Blender anew' if alone else ''}:", "ERROR")
+            wrapped(box, context, preferences.runtime_command() if alone else preferences.setup_command()[0])
+            box.operator("facewright.fix_refiner", icon="COPYDOWN")
         row = layout.row()
         row.enabled = settings.refiner != "none"
         row.operator("facewright.refine", icon="SHADERFX")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import bpy
@@ -34,12 +35,17 @@ class FacewrightPreferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
         description="Python with torch and kornia, for refining, and with pillow and jinja2, for reports",
     )
+    assets: StringProperty(
+        name="Asset Packs",
+        subtype="DIR_PATH",
+        description="Folder whose sub-folders hdris, backdrops and heads every recipe takes that names none",
+    )
     findings: StringProperty(options={"HIDDEN"}, description="What the doctor found, as JSON")
 
     def draw(self, context):
         """Draw the preferences."""
         column = self.layout.column()
-        for name in ("output", "device", "workers", "refiner_python"):
+        for name in ("output", "device", "workers", "refiner_python", "assets"):
             column.prop(self, name)
         column.operator("facewright.doctor", icon="CHECKMARK")
         for finding in (Finding(*found) for found in json.loads(self.findings or "[]")):
@@ -59,12 +65,28 @@ def refiner_python(context):
     return bpy.path.abspath(of(context).refiner_python) or os.environ.get(refining.PYTHON_VARIABLE, "")
 
 
+ASSETS = {"hdri_folder": "hdris", "backdrop_folder": "backdrops", "head_folder": "heads"}
+"""Setting of a recipe: the sub-folder of the asset packs that it takes."""
+
+
+def asset_folders(context):
+    """Return the folders that the asset packs have, by setting."""
+    place = bpy.path.abspath(of(context).assets)
+    return {key: str(Path(place) / name) for key, name in ASSETS.items() if place and (Path(place) / name).is_dir()}
+
+
 def setup_command():
     """Return the shell command that makes a Python for refining and reports."""
     home = Path.home() / "facewright-python"
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     packages = "torch kornia safetensors pyyaml pillow jinja2"
     return f'python3 -m venv "{home}" && "{python}" -m pip install {packages}', python
+
+
+def runtime_command():
+    """Return the shell command that lets this Blender run ONNX files; numpy it has, so pip shall not bring another."""
+    modules = bpy.utils.user_resource("SCRIPTS", path="modules")
+    return f'"{sys.executable}" -m pip install --no-deps --target "{modules}" onnxruntime'
 
 
 def register():

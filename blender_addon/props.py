@@ -25,8 +25,10 @@ from facewright.recipe import OUTPUTS, Recipe, builtin_recipes, hdri_names
 from facewright.render import LAYERS
 from facewright.sample import data_at, parameters, sample
 
+from . import preferences
+
 FILE = "FILE"
-FOLDERS = ("hdri_folder", "backdrop_folder")
+FOLDERS = tuple(preferences.ASSETS)
 DIGITS = 7
 """Significant digits of a pinned number: Blender's properties are 32-bit."""
 GROUPS = {
@@ -164,7 +166,7 @@ def _refiners():
     for place in found.submodule_search_locations if found else ():
         for path in sorted((Path(place) / "profiles").glob("*.yaml")):
             yield path.stem, path.stem, f"The built-in camera profile {path.stem}"
-    yield FILE, "File ...", "A profile (.yaml) or a learned refiner (.safetensors) of your own"
+    yield FILE, "File ...", "A profile (.yaml) or a learned refiner (.onnx, .safetensors) of your own"
 
 
 def _base_edited(settings, context):
@@ -227,11 +229,19 @@ class FacewrightSettings(bpy.types.PropertyGroup):
         description="Folder of pictures to stand behind the person",
         update=_place_edited,
     )
+    head_folder: StringProperty(
+        name="Head Packs",
+        subtype="DIR_PATH",
+        description="Folder of head packs: identities of other head models, made with facewright head-pack",
+        update=_place_edited,
+    )
     count: IntProperty(name="Frames", min=1, max=10**8, default=24, description="Frames of the batch")
     start: IntProperty(name="First Index", min=0, description="Index of the batch's first frame")
     refiner: EnumProperty(name="Refiner", items=list(_refiners()), description="What makes rendered frames look real")
     refiner_file: StringProperty(
-        name="File", subtype="FILE_PATH", description="Profile (.yaml) or learned refiner (.safetensors)"
+        name="File",
+        subtype="FILE_PATH",
+        description="Profile (.yaml) or learned refiner (.onnx runs in Blender itself, .safetensors in another Python)",
     )
     live: BoolProperty(
         name="Live", default=True, description="Move eyes and lids in the preview while gaze, blink or pupil are edited"
@@ -280,8 +290,9 @@ class FacewrightSettings(bpy.types.PropertyGroup):
         source = self.source()
         path = Path(source)
         recipe = _load(source, path.stat().st_mtime_ns if path.is_file() else 0)
-        folders = {key: bpy.path.abspath(getattr(self, key)) for key in FOLDERS if getattr(self, key)}
-        return Recipe.from_data(recipe.to_data() | folders, where=source) if folders else recipe
+        data = preferences.asset_folders(bpy.context) | recipe.to_data()
+        data |= {key: bpy.path.abspath(getattr(self, key)) for key in FOLDERS if getattr(self, key)}
+        return Recipe.from_data(data, where=source)
 
     def pinned(self):
         """Return the pinned values by dotted path."""

@@ -10,7 +10,7 @@ import numpy as np
 import facewright.dataset
 from facewright.dataset import layout
 from facewright.errors import FacewrightError, UserError
-from facewright.refining import NEEDED, open_refiner
+from facewright.refining import NEEDED, PORTABLE, open_refiner, split_spec
 
 _open = ExitStack()
 _refiners = {}
@@ -47,9 +47,14 @@ class Work:
         return self._answer
 
 
-def in_process():
-    """Return whether this very Python can refine."""
-    return all(importlib.util.find_spec(name) for name in NEEDED)
+def portable(spec):
+    """Return whether `spec` names an ONNX file, which runs in Blender itself."""
+    return split_spec(spec)[0].lower().endswith(PORTABLE)
+
+
+def in_process(spec):
+    """Return whether this very Python can refine with `spec`."""
+    return all(importlib.util.find_spec(name) for name in (("onnxruntime",) if portable(spec) else NEEDED))
 
 
 def _refiner(spec, python):

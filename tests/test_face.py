@@ -67,6 +67,8 @@ def head(**changes):
         "caucasian": 1 / 3,
         "weight": 0.5,
         "identity": (0.0,) * len(IDENTITY_AXES),
+        "pack": "none",
+        "pack_identity": (),
     }
     return Head(**average | changes)
 

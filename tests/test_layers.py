@@ -13,7 +13,7 @@ HOUSE = Path(facewright.__file__).parent
 ADDON = HOUSE.parents[1] / "blender_addon"
 PURE = ("errors", "rng", "dist", "schema", "truth", "geometry")
 ORGANS = (*PURE, "eye", "face", "world")
-CORE = (*ORGANS, "sample", "recipe", "figure", "labels", "attributes")
+CORE = (*ORGANS, "sampling", "sample", "recipe", "figure", "labels", "attributes")
 ABOVE = (*CORE, "render", "check", "mock", "refining", "progress", "dataset", "farm", "exports", "doctor", "cli")
 MAY_IMPORT = {
     **dict.fromkeys(PURE, PURE),

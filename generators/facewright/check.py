@@ -19,7 +19,7 @@ from facewright.geometry.reflection import glint_points
 from facewright.geometry.refraction import apparent_direction
 from facewright.render import LAYERS, Check, Frame
 from facewright.schema import COVERING, SIDES, Label, side_label
-from facewright.truth import Array, CameraTruth, Ellipse, EyeTruth
+from facewright.truth import Array, Ellipse, EyeTruth, Truth
 from facewright.world.leds import LED_RADIUS_MM
 
 PUPIL_CENTRE_PX, LIMBUS_CENTRE_PX = 0.5, 0.75
@@ -31,7 +31,9 @@ GLINT_CENTRE_PX = 0.5
 SMALLEST_GLINT_PX = 4
 """Glints with fewer pixels are too coarse for centres."""
 LENS_MM = 9.0
-"""How far from the rim of its front a lens is seen from the side: sagitta and thickness of thick lenses; reasoned."""
+"""Depth of a lens seen from the side: sagitta and thickness of thick ones; reasoned."""
+OUTLINE_MM = 12.0
+"""Jump between neighbouring pixels that is an outline and no slope: lips and the tip of the nose stand out less."""
 DEPTH_MM = 0.6
 """Largest median difference of the depth layer from visible landmarks' own depth."""
 CANONICAL_MM = 0.6
@@ -272,54 +274,52 @@ def _depth(frame: Frame) -> list[Check]:
         )
         bare = pixel_centres(height, width)[solid & (depth == 0)]
         for eye in truth.eyes.values():  # a lens shows what lies elsewhere, and depth knows no lenses
-            bare = bare[~_on_lens(bare, eye, truth.camera)]
+            bare = bare[~_on_lens(bare, eye, truth)]
         checks.append(Check("labelled pixels without depth (count)", float(len(bare)), 0.0))
-    chosen, row, column, pixel_mm = _firm_landmarks(frame)
+    chosen, row, column, pixel_mm = _firm_landmarks(frame, depth[..., None])
     if len(chosen):
-        error = np.abs(depth[row, column] - truth.landmarks_3d_mm[chosen, 2]).min(axis=0)
+        error = np.abs(depth[row, column] - truth.landmarks_3d_mm[chosen, 2])
         checks.append(
             Check("depth off visible landmarks, median (mm)", float(np.median(error)), DEPTH_MM + 2 * pixel_mm)
         )
     return checks
 
 
-def _on_lens(points: Array, eye: EyeTruth, camera: CameraTruth) -> Array:
-    """Return which `points` (N, 2) px may show the lens before `eye`: its front, or within LENS_MM of the rim."""
+def _on_lens(points: Array, eye: EyeTruth, truth: Truth) -> Array:
+    """Return which `points` (N, 2) px may show the lens before `eye`: its front or from aside its LENS_MM of depth."""
     if not len(eye.lens_2d) or not len(points):
         return np.zeros(len(points), bool)
-    reach = LENS_MM * camera.K[0, 0] / max(1.0, float(eye.centre_mm[2]))
+    aside = np.linalg.norm(np.cross(truth.head.rotation[:, 2], eye.centre_mm / np.linalg.norm(eye.centre_mm)))
+    reach = LENS_MM * aside * truth.camera.K[0, 0] / max(1.0, float(eye.centre_mm[2]))
     near = np.linalg.norm(points[:, None] - eye.lens_2d, axis=2).min(axis=1) < reach
     return near | inside_polygon(points, eye.lens_2d)
 
 
-def _firm_landmarks(frame: Frame) -> tuple[Array, Array, Array, float]:
-    """Return visible landmarks (N,) of nose and lips, rows and columns (9, N) of their pixels and those round them, and
-    a pixel's size there in mm.
+def _firm_landmarks(frame: Frame, layer: Array) -> tuple[Array, Array, Array, float]:
+    """Return visible landmarks of nose and lips, row and column of their pixels, and a pixel's size there in mm.
 
-    Fleshy landmarks on a slope against the view change depth within a pixel; the bridge and lips do not, but in profile
-    they lie on the outline.
+    Fleshy landmarks on a slope against the view change depth within a pixel; the bridge and lips do not, unless they
+    lie on the outline, as in profile: there `layer` (H, W, C) mm jumps by OUTLINE_MM beside them.
     """
     truth = frame.truth
     chosen = np.array([28, 29, 30, 33, 51, 57])
     straight = truth.camera.project(truth.landmarks_3d_mm)
-    inside = ((straight >= 0) & (straight < (truth.camera.width, truth.camera.height))).all(axis=1)
+    inside = ((straight >= 1) & (straight < (truth.camera.width - 1, truth.camera.height - 1))).all(axis=1)
     chosen = chosen[truth.landmarks_visible[chosen] & inside[chosen]]
     column, row = np.floor(straight[chosen]).astype(int).T
     step = np.array([(dr, dc) for dr in (-1, 0, 1) for dc in (-1, 0, 1)])[..., None]
-    return (
-        chosen,
-        np.clip(row + step[:, 0], 0, truth.camera.height - 1),
-        np.clip(column + step[:, 1], 0, truth.camera.width - 1),
-        float(truth.landmarks_3d_mm[chosen, 2].mean() / truth.camera.K[0, 0]) if len(chosen) else 0.0,
-    )
+    around = layer[row + step[:, 0], column + step[:, 1]]
+    pixel_mm = float(truth.landmarks_3d_mm[chosen, 2].mean() / truth.camera.K[0, 0]) if len(chosen) else 0.0
+    firm = np.linalg.norm(around - layer[row, column], axis=2).max(axis=0) < OUTLINE_MM + 3 * pixel_mm
+    return chosen[firm], row[firm], column[firm], pixel_mm
 
 
 def _canonical(frame: Frame) -> list[Check]:
     """Visible landmarks must lie where the template has them."""
     checks = [Check("canonical not finite (count)", float(np.count_nonzero(~np.isfinite(frame.canonical))), 0.0)]
-    chosen, row, column, pixel_mm = _firm_landmarks(frame)
+    chosen, row, column, pixel_mm = _firm_landmarks(frame, frame.canonical)
     if len(chosen):
-        off = np.linalg.norm(frame.canonical[row, column] - topology().rest[ibug68()[chosen]], axis=2).min(axis=0)
+        off = np.linalg.norm(frame.canonical[row, column] - topology().rest[ibug68()[chosen]], axis=1)
         checks.append(
             Check("canonical off visible landmarks, median (mm)", float(np.median(off)), CANONICAL_MM + 2 * pixel_mm)
         )

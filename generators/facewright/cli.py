@@ -125,6 +125,19 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--budget", type=float, default=240.0, metavar="SECONDS", help="longest search (default 240)")
     _add_events(add)
 
+    add = commands.add_parser("match", help="fit a recipe's distributions to real pictures without labels")
+    add.set_defaults(run=_match)
+    add.add_argument("--real", type=Path, required=True, metavar="DIR", help="real pictures, cropped alike")
+    add.add_argument("--recipe", required=True, metavar="RECIPE", help=f"a built-in recipe ({names}) or a file")
+    add.add_argument("-o", "--output", type=Path, required=True, metavar="YAML", help="the matched recipe")
+    add.add_argument("--set", action="append", default=[], dest="changes", metavar="a.b=c", help="change the recipe")
+    add.add_argument("--seed", type=_number(0, 2**63), default=0, metavar="S", help="default 0")
+    add.add_argument("--renders", type=Path, metavar="DIR", help="a dataset to learn from instead of rendering one")
+    add.add_argument("--count", type=_number(60, 10**6), default=400, metavar="N", help="renders (default 400)")
+    add.add_argument("--workers", type=_number(1, 1024), default=1, metavar="W", help="processes (default 1)")
+    _add_station(add)
+    _add_events(add)
+
     add = commands.add_parser("train-refiner", help="train a refiner on a folder of real pictures without labels")
     add.set_defaults(run=_train_refiner)
     add.add_argument("--synthetic", type=Path, required=True, metavar="DIR", help="a dataset, or a folder of pictures")
@@ -151,6 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     add.set_defaults(run=_report)
     add.add_argument("folder", type=Path, metavar="DIR")
     add.add_argument("-o", "--output", type=Path, metavar="HTML", help="default: DIR/report.html")
+    add.add_argument(
+        "--real", type=Path, metavar="DIR", help="compare with real pictures; numbers go to a .json beside"
+    )
 
     add = commands.add_parser("export", help="write a dataset in another dataset's layout")
     add.set_defaults(run=_export)
@@ -160,6 +176,15 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--side", choices=SIDES_WANTED, help="which eyes (default target: what the camera aims at)")
     add.add_argument("--raw", action="store_true", help="take the raw picture also where there is a refined one")
     _add_events(add)
+
+    add = commands.add_parser("head-pack", help="make a pack of identities out of another head model's shapes")
+    add.set_defaults(run=_head_pack)
+    add.add_argument("neutral", type=Path, metavar="OBJ", help="its neutral face")
+    add.add_argument("--modes", type=Path, nargs="+", required=True, metavar="OBJ", help="one sd of each identity axis")
+    add.add_argument("--landmarks", type=Path, required=True, metavar="TXT", help="its 68 vertex numbers, iBUG's order")
+    add.add_argument("--source", required=True, metavar="TEXT", help="whose work it is")
+    add.add_argument("--licence", required=True, metavar="TEXT", help="its licence; it holds for the pack")
+    add.add_argument("-o", "--output", type=Path, required=True, metavar="NPZ", help="NAME.npz in a head_folder")
 
     add = commands.add_parser("gap", help="what lies between your real data and ours: content, labels, appearance")
     add.set_defaults(run=_gap)
@@ -290,6 +315,40 @@ def _fit_sensor(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _match(args: argparse.Namespace) -> int:
+    try:
+        from facewright_refiner.matching import match, to_yaml
+        from facewright_refiner.pictures import find_pictures
+    except ImportError as error:
+        raise MissingPackage(
+            f"matching needs torch, kornia and scipy ({error}); run `python -m pip install torch kornia scipy`, or "
+            "this command with a Python that has them"
+        ) from None
+    from facewright.dataset.layout import write_atomic
+
+    work = args.output.with_suffix(".match")
+    args.resume = f"stopped; run the same command again to continue in {work}"
+    with watch("rendering to learn from:", json_events=args.json_events) as emit:
+        matched = match(
+            Recipe.load(args.recipe, args.changes),
+            find_pictures(args.real),
+            work,
+            seed=args.seed,
+            renders=args.renders,
+            count=args.count,
+            station=_share_threads(station_of(args), args.workers),
+            workers=args.workers,
+            log=lambda text: emit({"event": "note", "message": text}),
+            emit=emit,
+        )
+        for note in matched.notes:
+            emit({"event": "warning", "message": note})
+    write_atomic(args.output, to_yaml(matched).encode())
+    if not args.json_events:
+        print(args.output)
+    return DONE
+
+
 def _train_refiner(args: argparse.Namespace) -> int:
     try:
         from facewright_refiner.presets import Config
@@ -334,7 +393,8 @@ def _report(args: argparse.Namespace) -> int:
     from facewright.dataset.report import report
 
     output = args.output or args.folder / "report.html"
-    report(args.folder, output)
+    with watch("comparing") if args.real else contextlib.nullcontext() as emit:
+        report(args.folder, output, args.real, emit)
     print(output)
     return DONE
 
@@ -344,6 +404,21 @@ def _export(args: argparse.Namespace) -> int:
 
     with watch(f"exporting as {args.format}:", json_events=args.json_events) as emit:
         export(args.folder, args.format, args.output, emit, side=args.side or "", raw=args.raw)
+    return DONE
+
+
+def _head_pack(args: argparse.Namespace) -> int:
+    from facewright.face.packs import SUFFIX
+    from facewright.face.register import Other, register
+
+    if args.output.suffix != SUFFIX or not args.output.parent.is_dir():
+        raise UserError(f"-o {args.output}: expected NAME{SUFFIX} in a folder that exists")
+    pack, fit = register(Other.load(args.neutral, args.modes, args.landmarks), args.source, args.licence)
+    pack.save(args.output)
+    print(
+        f"{args.output}: {len(pack.axes)} axes; {100 * fit.trusted:.0f} % of the skin lies on the other's, "
+        f"half of that within {fit.median_mm:.2f} mm, all of it within {fit.worst_mm:.1f} mm"
+    )
     return DONE
 
 

@@ -412,6 +412,7 @@ def _head_meshes(sample: Sample, mesh: Topology, shade: Masks, head: Array) -> l
         "head": shade.head,
         "region": np.stack([shade.lip, shade.margin, shade.sebum], axis=1),
         "albedo": _shaded_albedo(sample, mesh),
+        "under_hair": _under_hair(sample, mesh)[:, None],
         "lid": _lid_place(near_side(sample), len(mesh.rest)),
     }
     parts = [_cut("skin", "skin", mesh, head, _SKIN_LABELS, points)]
@@ -435,16 +436,21 @@ def _shaded_albedo(sample: Sample, mesh: Topology) -> Array:
     """Return the skin's albedo (V, 3), darkened where dense hair and brows shade it: strands alone look sparse."""
     subject, spectrum = sample.subject, sample.image.spectrum
     skin = paint(subject.skin, near_side(sample), spectrum)
-    hair = subject.hair
-    scalp = 0.8 * _scalp(hair.style, near_side(sample)) * min(1.0, STYLES[hair.style].density)
-    brow = 0.6 * hair.brow_density * hair_module.brow_weight(mesh.rest, hair.brow_width, hair.brow_arch)
-    beard = 0.55 * beard_weight(hair, mesh.rest)
-    share = np.maximum(np.maximum(scalp, brow), beard)[:, None]
+    hair, share = subject.hair, _under_hair(sample, mesh)[:, None]
     shaved = hair.beard_shadow * (SHAVED_SHARE if hair.beard == "none" else 0.5 * SHAVED_SHARE)
     if shaved:
         under = (shaved * shadow_weight(mesh.rest))[:, None]
         skin = skin + under * (0.35 * skin.mean(axis=1, keepdims=True) * SHAVED_TINT - skin)
     return skin + share * (0.8 * hair_colour(hair, spectrum) - skin)
+
+
+def _under_hair(sample: Sample, mesh: Topology) -> Array:
+    """Return the share (V,) of the skin that dense hair, brows and beard hide from light."""
+    hair = sample.subject.hair
+    scalp = 0.8 * _scalp(hair.style, near_side(sample)) * min(1.0, STYLES[hair.style].density)
+    brow = 0.6 * hair.brow_density * hair_module.brow_weight(mesh.rest, hair.brow_width, hair.brow_arch)
+    beard = 0.55 * beard_weight(hair, mesh.rest)
+    return np.maximum(np.maximum(scalp, brow), beard)
 
 
 SHAVED_SHARE, SHAVED_TINT = 0.55, np.array([0.94, 1.0, 1.08])

@@ -10,6 +10,7 @@ Events are flat, JSON-able dicts with a key "event":
     fit         done, total, loss, seconds   a step of fitting a sensor profile
     train       phase, step, done, total ... a row of metrics while training a refiner; `eta_s` is what is left
     stage       name, done, total            a stage of a longer run is there
+    note        message                      a stage of a longer computation begins
     warning     message                      worth knowing once
     done        made, failed, seconds        the run ends
 
@@ -80,6 +81,8 @@ class _Log:
                 self._say(f"{event['done']}/{event['total']} updates, {_losses(event)}, {left}")
         elif kind == "stage":
             self._say(f"{event['done']}/{event['total']} stages, {event['name']}")
+        elif kind == "note":
+            self._say(event["message"])
         elif kind == "warning":
             self._say(f"warning: {event['message']}")
         elif kind == "done":
@@ -141,6 +144,8 @@ def _bar(console: Any, verb: str) -> Iterator[Emit]:
                 bar.update(task, total=event["total"], completed=event["done"])
             elif kind == "train":
                 bar.update(task, completed=event["done"], pace=f"{event['phase']}, change {event['change']:.3f}")
+            elif kind == "note":
+                bar.update(task, description=escape(event["message"]))
             elif kind == "warning":
                 console.print(f"[yellow]warning:[/yellow] {escape(event['message'])}", highlight=False)
             elif kind == "done":

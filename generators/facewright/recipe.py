@@ -5,9 +5,11 @@ A recipe is a tree with the shape of a Sample whose leaves are distributions (`d
     name: my_eyes
     extends: eye_rgb              # a built-in recipe or a file; its leaves hold where this one is silent
     frames_per_subject: 4
+    sampling: sobol               # or independent, rare_first
     outputs: [seg, depth]
     hdri_folder: ./skies          # joins Blender's own eight maps
     backdrop_folder: ./rooms      # pictures to stand behind the person
+    head_folder: ./heads          # head packs: identities of other head models
     subject:
       eye:
         pupil_mm: {uniform: [2, 7]}
@@ -30,7 +32,10 @@ from typing import Any
 
 from facewright import dist
 from facewright.errors import AssetError, MissingPackage, RecipeError
+from facewright.face import packs
 from facewright.sample import DRAWN, parameters
+from facewright.sampling import METHODS
+from facewright.world.lamps import parse_lamps
 from facewright.world.parameters import STUDIO_HDRIS
 
 DEFAULT_OUTPUTS = ("linear", "seg", "seg_anatomical", "seg_amodal", "coverage", "matte", "depth", "normal", "glint")
@@ -43,8 +48,19 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 MAX_BYTES = 4_000_000
 """Largest recipe file that is read."""
 
-_SETTINGS = ("name", "extends", "scene", "frames_per_subject", "outputs", "hdri_folder", "backdrop_folder", "joint")
-_FOLDERS = ("hdri_folder", "backdrop_folder")
+_SETTINGS = (
+    "name",
+    "extends",
+    "scene",
+    "frames_per_subject",
+    "sampling",
+    "outputs",
+    "hdri_folder",
+    "backdrop_folder",
+    "head_folder",
+    "joint",
+)
+_FOLDERS = ("hdri_folder", "backdrop_folder", "head_folder")
 
 
 @dataclass(frozen=True)
@@ -57,8 +73,10 @@ class Recipe:
     outputs: tuple[str, ...] = DEFAULT_OUTPUTS
     hdri_folder: Path | None = None
     backdrop_folder: Path | None = None
+    head_folder: Path | None = None
     dists: Mapping[str, dist.Dist] = field(default_factory=dict)
     joints: tuple[dist.Joint, ...] = ()
+    sampling: str = "independent"
 
     @property
     def digest(self) -> str:
@@ -123,7 +141,9 @@ class Recipe:
             "frames_per_subject": self.frames_per_subject,
             "outputs": list(self.outputs),
         }
-        for key, folder in zip(_FOLDERS, (self.hdri_folder, self.backdrop_folder), strict=True):
+        if self.sampling != "independent":
+            data["sampling"] = self.sampling
+        for key, folder in zip(_FOLDERS, (self.hdri_folder, self.backdrop_folder, self.head_folder), strict=True):
             if folder:
                 data[key] = str(folder)
         if self.joints:
@@ -183,6 +203,19 @@ def _choose_backdrops(folder: Path | None, dists: dict[str, dist.Dist]) -> None:
                 )
 
 
+def _choose_heads(folder: Path | None, dists: dict[str, dist.Dist]) -> None:
+    """Offer the packs of `folder`, and let people have their identities unless the recipe says which and how often."""
+    files = _files(folder, "head_folder", (packs.SUFFIX,)) if folder else ()
+    names = tuple(Path(name).stem for name in files)
+    if folder:
+        packs.offer(folder / name for name in files)
+        dists.setdefault("subject.head.pack", dist.Choice(names, (1.0,) * len(names)))
+    for name in dists["subject.head.pack"].support() if "subject.head.pack" in dists else ():
+        if name not in (*names, "none"):
+            place = f"head_folder {folder}" if folder else "head_folder; set it to the folder of your head packs"
+            raise RecipeError(f"subject.head.pack: {name!r} is not in {place}{dist.nearest(name, names)}")
+
+
 def _validate(data: dict[str, Any], folder: Path) -> Recipe:
     allowed = [*_SETTINGS, *DRAWN]
     for key in data:
@@ -194,13 +227,16 @@ def _validate(data: dict[str, Any], folder: Path) -> Recipe:
     frames = data.get("frames_per_subject", 1)
     if not isinstance(frames, int) or isinstance(frames, bool) or not 1 <= frames <= 10**6:
         raise RecipeError(f"frames_per_subject: expected a whole number in [1, 1000000], got {frames!r}")
+    sampling = data.get("sampling", "independent")
+    if sampling not in METHODS:
+        raise RecipeError(f"sampling: {sampling!r} is not one of {', '.join(METHODS)}{dist.nearest(sampling, METHODS)}")
     outputs = data.get("outputs", list(DEFAULT_OUTPUTS))
     if not isinstance(outputs, list):
         raise RecipeError(f"outputs: expected a list out of {', '.join(OUTPUTS)}, got {outputs!r}")
     for number, name in enumerate(outputs):
         if name not in OUTPUTS:
             raise RecipeError(f"outputs[{number}]: unknown output {name!r}{dist.nearest(name, OUTPUTS)}")
-    skies, rooms = (_folder(data, key, folder) for key in _FOLDERS)
+    skies, rooms, heads = (_folder(data, key, folder) for key in _FOLDERS)
     dists: dict[str, dist.Dist] = {}
     for section in DRAWN:
         if section in data:
@@ -214,10 +250,13 @@ def _validate(data: dict[str, Any], folder: Path) -> Recipe:
                 place = f"hdri_folder {skies}" if skies else "Blender's maps (set hdri_folder to add your own)"
                 raise RecipeError(f"light.hdri: {name!r} is not in {place}{dist.nearest(name, names)}")
     _choose_backdrops(rooms, dists)
+    _choose_heads(heads, dists)
     if "light.leds" in dists and "list" in dists["light.leds"].support():
         places = dists.get("light.led_positions_mm")
         if places is None or not all(places.support()):
             raise RecipeError("light.led_positions_mm: light.leds may be 'list'; give x, y, z in mm of each LED here")
+    for numbers in dists["light.lamps"].support() if "light.lamps" in dists else ():
+        parse_lamps(numbers)
     joints = data.get("joint", [])
     if not isinstance(joints, list):
         raise RecipeError("joint: expected a list of tables")
@@ -229,7 +268,7 @@ def _validate(data: dict[str, Any], folder: Path) -> Recipe:
     if not isinstance(name, str):
         raise RecipeError(f"name: expected a word, got {name!r}")
     chosen = tuple(item for item in OUTPUTS if item in outputs)
-    return Recipe(name, scene, frames, chosen, skies, rooms, ordered, tables)
+    return Recipe(name, scene, frames, chosen, skies, rooms, heads, ordered, tables, sampling)
 
 
 def _collect(node: Any, path: str, into: dict[str, dist.Dist]) -> None:

@@ -66,8 +66,9 @@ def split_spec(spec: str) -> tuple[str, str]:
 
 
 class OpenRefiner(Protocol):
-    """A refiner that is ready to work."""
+    """A refiner that is ready to work. `needs` names the layers that it reads; `about` goes to the dataset card."""
 
+    needs: tuple[str, ...]
     about: dict[str, Any]
 
     def refine(self, frame: Frame) -> Frame:
@@ -124,6 +125,8 @@ class _Many:
 class PassThrough(_Many):
     """Leaves frames as they are."""
 
+    needs: tuple[str, ...] = ()
+
     def __init__(self) -> None:
         self.about: dict[str, Any] = {"name": "none"}
 
@@ -137,7 +140,7 @@ class InProcess(_Many):
 
     def __init__(self, refiner: Any) -> None:
         self._refiner = refiner
-        self.about = self._refiner.about
+        self.needs, self.about = tuple(refiner.needs), refiner.about
 
     def refine(self, frame: Frame) -> Frame:
         """Return a refined copy of `frame`."""
@@ -154,7 +157,7 @@ class External(_Many):
         self.spec = str(spec)
         self.python = str(python)
         self.about: dict[str, Any] = {}
-        self._needs: tuple[str, ...] = ()
+        self.needs: tuple[str, ...] = ()
         self._child: subprocess.Popen[str] | None = None
         self._folder: Path | None = None
 
@@ -181,7 +184,7 @@ class External(_Many):
             raise UserError("the refiner is closed; use it inside `with open_refiner(...)`")
         if self._child is None:
             self._start()
-        paths = {name: self._folder / f"{name}.npy" for name in self._needs if name in frame.layers}
+        paths = {name: self._folder / f"{name}.npy" for name in self.needs if name in frame.layers}
         for name, path in paths.items():
             np.save(path, frame.layers[name])
         refined = self._folder / "refined.npy"
@@ -236,7 +239,7 @@ class External(_Many):
             if "No module named" in str(error):
                 raise MissingPackage(_advice(MissingPackage.__name__, f"{self.python}: {error}")) from None
             raise UserError(f"the refiner's Python {self.python} could not start: {error}") from None
-        self.about, self._needs = hello["about"], tuple(hello["needs"])
+        self.about, self.needs = hello["about"], tuple(hello["needs"])
 
     def _stop(self) -> None:
         child, self._child = self._child, None

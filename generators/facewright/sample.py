@@ -11,10 +11,10 @@ import dataclasses
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from facewright import dist, rng, schema
+from facewright import dist, rng, sampling, schema
 from facewright.errors import DatasetError, UserError
 from facewright.eye.parameters import Eye
 from facewright.face.parameters import Expression, Hair, Head, MakeUp, Mouth, Skin, Wear
@@ -104,21 +104,10 @@ def sample(recipe: Recipe, seed: int, index: int) -> Sample:
     if seed < 0 or index < 0:
         raise UserError(f"seed and index must be >= 0, got seed {seed} and index {index}")
     subject_index = index // recipe.frames_per_subject
-    values: dict[str, Any] = {}
-    joint: dict[str, Any] = {}
-    for table in recipe.joints:
-        place = subject_index if table.fields[0].startswith("subject.") else index
-        u = rng.uniforms(seed, place, "joint:" + ",".join(table.fields), table.width)
-        joint |= dict(zip(table.fields, table.draw(u), strict=True))
-    for path, (spec, kind) in parameters().items():
-        place = subject_index if path.startswith("subject.") else index
-        chosen = recipe.dists.get(path) or spec.default
-        if path in joint:
-            value = joint[path]
-        else:
-            u = rng.uniforms(seed, place, _stream_name(path), chosen.width)
-            value = chosen.function(values, u) if isinstance(chosen, dist.Given) else chosen.draw(u)
-        values[path] = _rounded(tuple(value) if kind == "vector" else spec.check(value, kind, path))
+    if recipe.sampling == "rare_first":
+        values = _drawn(recipe, seed, _rare(recipe, seed, subject_index, True), _rare(recipe, seed, index, False))
+    else:
+        values = _drawn(recipe, seed, subject_index, index)
     tree: dict[str, Any] = {}
     for path, value in values.items():
         node = tree
@@ -135,6 +124,56 @@ def sample(recipe: Recipe, seed: int, index: int) -> Sample:
         "subject_index": subject_index,
     }
     return Sample.from_data(head | tree)
+
+
+def _drawn(recipe: Recipe, seed: int, subject_index: int, index: int) -> dict[str, Any]:
+    """Return the value of every leaf by dotted path, drawn at `subject_index` for `subject.*` and else at `index`."""
+
+    def uniforms(name: str, is_subject: bool, width: int) -> tuple[float, ...]:
+        place = subject_index if is_subject else index
+        u = rng.uniforms(seed, place, name, width)
+        return sampling.spread(seed, place, name, u) if recipe.sampling == "sobol" else u
+
+    values: dict[str, Any] = {}
+    joint: dict[str, Any] = {}
+    for table in recipe.joints:
+        u = uniforms("joint:" + ",".join(table.fields), table.fields[0].startswith("subject."), table.width)
+        joint |= dict(zip(table.fields, table.draw(u), strict=True))
+    for path, (spec, kind) in parameters().items():
+        chosen = recipe.dists.get(path) or spec.default
+        if path in joint:
+            value = joint[path]
+        else:
+            u = uniforms(_stream_name(path), path.startswith("subject."), chosen.width)
+            value = chosen.function(values, u) if isinstance(chosen, dist.Given) else chosen.draw(u)
+        values[path] = _rounded(tuple(value) if kind == "vector" else spec.check(value, kind, path))
+    return values
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The draws of which rare_first takes one block: of people, or of frames."""
+
+    digest: str
+    seed: int
+    block: int
+    people: bool
+    recipe: Recipe = dataclasses.field(compare=False)
+
+
+def _rare(recipe: Recipe, seed: int, index: int, people: bool) -> int:
+    """Return the index of the draw that rare_first gives to person or frame `index`."""
+    block, place = divmod(index, sampling.BLOCK)
+    return block * sampling.POOL + _rarest(_Pool(recipe.digest, seed, block, people, recipe))[place]
+
+
+@lru_cache(maxsize=8)
+def _rarest(pool: _Pool) -> list[int]:
+    fields = [path for path in parameters() if _stream_name(path) in sampling.SPREAD + sampling.SPREAD_SUBJECT]
+    fields = [path for path in fields if path.startswith("subject.") == pool.people]
+    first = pool.block * sampling.POOL
+    draws = [_drawn(pool.recipe, pool.seed, n, n) for n in range(first, first + sampling.POOL)]
+    return sampling.farthest_first(sampling.as_points([{p: row[p] for p in fields} for row in draws]), sampling.BLOCK)
 
 
 DIGITS = 9

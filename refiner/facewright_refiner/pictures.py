@@ -60,6 +60,24 @@ def read_pictures(folder: str | Path, limit: int, seed: int = 0, largest: int = 
     return Pictures(kept, images, groups_of(kept), unreadable, digest.hexdigest())
 
 
+def read_files(paths: Sequence[Path], largest: int = 1024) -> Pictures:
+    """Return the pictures in `paths` as `read_pictures` does; raises DatasetError where nothing can be read."""
+    digest = hashlib.blake2b(digest_size=8)
+    kept, images, unreadable = [], [], []
+    for path in paths:
+        try:
+            images.append(_read(path, largest, "RGB"))
+        except DAMAGED as error:
+            unreadable.append(f"{path}: {error}")
+            continue
+        digest.update(path.name.encode() + images[-1].tobytes())
+        kept.append(path)
+    if not images:
+        first = f"; the first: {unreadable[0]}" if unreadable else ""
+        raise DatasetError(f"none of {len(paths)} real pictures can be read{first}; give pictures that open")
+    return Pictures(kept, images, groups_of(kept), unreadable, digest.hexdigest())
+
+
 def each_picture(
     folder: str | Path, limit: int, seed: int = 0, largest: int = 1024, mode: str = "RGB"
 ) -> Iterator[tuple[Path, np.ndarray | str]]:

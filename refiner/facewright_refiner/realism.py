@@ -47,43 +47,6 @@ class TwoSample(NamedTuple):
     se: float
 
 
-class Coverage(NamedTuple):
-    """How much of a real set a made set reaches (`coverage`, at best 1), and how typical it is (`density`)."""
-
-    coverage: float
-    density: float
-
-
-def coverage(real: Tensor, made: Tensor, k: int = 5) -> Coverage:
-    """Return coverage and density of `made` (M, F) over `real` (N, F), features of equal scale; N > k.
-
-    A real point is covered when a made one lies within the distance of its k-th nearest real neighbour; density counts
-    how many such balls hold each made point, over k (Naeem et al., ICML 2020, eqs. 3 and 5). Compare at equal N and M.
-    """
-    if len(real) <= k:
-        raise UserError(f"coverage with k = {k} needs more than {k} real pictures, got {len(real)}")
-    radius = torch.cdist(real, real).kthvalue(k + 1, dim=1).values
-    inside = torch.cdist(real, made) < radius[:, None]
-    return Coverage(float(inside.any(1).float().mean()), float(inside.float().sum(0).mean() / k))
-
-
-def layouts(pictures: Tensor, reference: Tensor, components: int = 24) -> Tensor:
-    """Return what lies where in `pictures`, (N, components): principal components of small normalised luma pictures.
-
-    The components are those of `reference`, (M, 3, H, W), in its units of deviation.
-    """
-
-    def small(x: Tensor) -> Tensor:
-        luma = F.interpolate(rgb_to_grayscale(x), size=(12, 20), mode="area").flatten(1)
-        return (luma - luma.mean(1, keepdim=True)) / (luma.std(1, keepdim=True) + 0.02)
-
-    known = small(reference)
-    mean = known.mean(0)
-    _, scale, axes = torch.linalg.svd(known - mean, full_matrices=False)
-    deviation = scale[:components] / len(known) ** 0.5
-    return (small(pictures) - mean) @ axes[:components].T / deviation
-
-
 class Reference:
     """The real set, measured once: distances of many candidate sets to it are cheap."""
 

@@ -65,6 +65,33 @@ def test_refined_beside_raw(addon, settings, output):
     assert 0.01 < np.abs(pixels[:, :48] - pixels[:, 48:]).mean() < 0.3
 
 
+def test_an_onnx_refiner_runs_in_blender_itself(addon, settings, output, tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch", reason="making an ONNX file needs torch")
+    from facewright_refiner.checkpoint import build_refiner, save_checkpoint
+    from facewright_refiner.portability import export_refiner
+    from facewright_refiner.presets import Config
+
+    config = Config.of("modern", ["width=48", "height=48", "blocks=2", "features=4", "patch=8"])
+    torch.manual_seed(0)
+    network = build_refiner(config)
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    save_checkpoint(tmp_path / "r.safetensors", network, {"config": config.to_data(), "camera": None})
+    export_refiner(tmp_path / "r.safetensors", tmp_path / "r.onnx")
+    settings.refiner, settings.refiner_file = "FILE", str(tmp_path / "r.onnx")
+    job = painted(addon, settings, output, 1)
+    job.start()
+    job.process.wait()
+    known = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("torch", "kornia") else known(name))
+    assert addon.refine.in_process(settings.refiner_spec())
+    assert not addon.refine.in_process("webcam")
+    assert bpy.ops.facewright.refine() == {"FINISHED"}
+    addon.refine.close()
+    pixels = np.array(bpy.data.images["raw | refined 000000"].pixels).reshape(48, 96, 4)[::-1, :, :3]
+    assert 0.002 < np.abs(pixels[:, :48] - pixels[:, 48:]).mean() < 0.5
+
+
 @pytest.fixture
 def endless(addon, settings, output):
     """A started job that no test waits for, of painted frames."""

@@ -1,14 +1,12 @@
 """The panel's state is a recipe: pins, dice, presets, files."""
 
 import json
-from pathlib import Path
+import sys
 
 import bpy
-import numpy as np
 import pytest
 
 from facewright import Recipe, sample
-from facewright.geometry.camera import CAMERA_FROM_BLENDER
 from facewright.sample import data_at, parameters
 
 
@@ -88,55 +86,6 @@ def test_the_doctor_reports_into_the_preferences(addon, settings):
     assert [line[1] for line in found if line[0] == "Blender"] == [True]
 
 
-def test_a_captured_camera_sees_the_same(addon, scene, settings):
-    data = bpy.data.cameras.new("mine")
-    camera = bpy.data.objects.new("mine", data)
-    scene.collection.objects.link(camera)
-    scene.camera = camera
-    data.lens, data.sensor_width = 70.0, 24.0
-    camera.location, camera.rotation_euler = (0.25, -0.8, 0.1), (1.45, 0.05, 0.32)
-    scene.render.resolution_x, scene.render.resolution_y, scene.render.resolution_percentage = 400, 300, 50
-    bpy.context.view_layer.update()
-    bpy.ops.facewright.capture_camera()
-    seen = addon.preview.build_figure(settings.sample()).camera
-    matrix = np.array(camera.matrix_world)
-    assert (seen.width, seen.height) == (200, 150)
-    assert -seen.rotation.T @ seen.translation_mm == pytest.approx(1000 * matrix[:3, 3], abs=0.01)
-    assert seen.rotation.T @ CAMERA_FROM_BLENDER == pytest.approx(matrix[:3, :3], abs=1e-5)
-    assert seen.K[0, 0] == pytest.approx(200 * 70 / 24, rel=1e-5)
-    data.shift_x = 0.1
-    with pytest.raises(RuntimeError, match="only a perspective camera without shift"):
-        bpy.ops.facewright.capture_camera()
-    bpy.data.cameras.remove(data)
-
-
-def test_a_captured_world_is_the_map_at_its_strength(settings, scene):
-    path = Path(bpy.utils.system_resource("DATAFILES")) / "studiolights" / "world" / "forest.exr"
-    scene.world = world = bpy.data.worlds.new("mine")
-    if not world.node_tree:
-        world.use_nodes = True
-    nodes, link = world.node_tree.nodes, world.node_tree.links.new
-    with pytest.raises(RuntimeError, match="is not lit by an Environment Texture alone"):
-        bpy.ops.facewright.capture_world()
-    texture, mapping = nodes.new("ShaderNodeTexEnvironment"), nodes.new("ShaderNodeMapping")
-    texture.image = bpy.data.images.load(str(path), check_existing=True)
-    background = next(node for node in nodes if node.type == "BACKGROUND")
-    background.inputs["Strength"].default_value = 2.0
-    mapping.inputs["Rotation"].default_value[2] = -0.5
-    link(mapping.outputs[0], texture.inputs["Vector"])
-    link(texture.outputs["Color"], background.inputs["Color"])
-    bpy.ops.facewright.capture_world()
-    light = settings.sample().light
-    assert (light.hdri, light.key_strength, settings.sample().backdrop.kind) == ("forest.exr", 0.0, "map")
-    assert light.hdri_rotation_deg == pytest.approx(360 - np.degrees(0.5), rel=1e-6)
-    assert settings.recipe().hdri_folder == path.parent
-    pixels = np.array(texture.image.pixels).reshape(texture.image.size[1], -1, 4)[..., :3]
-    rows = np.cos((np.arange(len(pixels)) + 0.5) / len(pixels) * np.pi - np.pi / 2)
-    mean = (pixels.clip(max=50).mean(axis=1) * rows[:, None]).sum(axis=0) / rows.sum()
-    assert light.hdri_strength == pytest.approx(2 * mean @ [0.2126, 0.7152, 0.0722], rel=1e-4)
-    bpy.data.worlds.remove(world)
-
-
 def test_fix_names_the_command_and_the_python_that_it_makes(addon, settings):
     chosen = addon.preferences.of(bpy.context)
     assert bpy.ops.facewright.fix_refiner() == {"FINISHED"}
@@ -144,3 +93,24 @@ def test_fix_names_the_command_and_the_python_that_it_makes(addon, settings):
     assert chosen.refiner_python == str(python)
     assert f'"{python}" -m pip install torch kornia' in command
     chosen.refiner_python = ""
+    settings.refiner, settings.refiner_file = "FILE", "/tmp/mine.onnx"
+    assert bpy.ops.facewright.fix_refiner() == {"FINISHED"}
+    assert chosen.refiner_python == "", "an ONNX file needs no other Python"
+    python, modules = addon.preferences.runtime_command().split('"')[1:4:2]
+    assert python == sys.executable
+    assert modules == bpy.utils.user_resource("SCRIPTS", path="modules"), "where Blender looks for modules"
+
+
+def test_recipes_take_the_asset_packs_that_the_preferences_name(addon, settings, tmp_path):
+    (tmp_path / "hdris").mkdir()
+    (tmp_path / "hdris" / "hall.hdr").touch()
+    addon.preferences.of(bpy.context).assets = str(tmp_path)
+    recipe = settings.recipe()
+    assert recipe.hdri_folder == tmp_path / "hdris"
+    assert "hall.hdr" in recipe.dists["light.hdri"].support()
+    assert recipe.head_folder is None
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "yard.hdr").touch()
+    settings.hdri_folder = str(tmp_path / "own")
+    assert "yard.hdr" in settings.recipe().dists["light.hdri"].support()
+    addon.preferences.of(bpy.context).assets = ""

@@ -6,10 +6,15 @@ import typing
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from facewright import Recipe, sample
+from facewright.dataset.card import Card
+from facewright.dataset.writer import open_for_writing
+from facewright.mock import MockRenderer
 from facewright.render import Frame
 from facewright.truth import Ellipse, EyeTruth, Truth
+from facewright_refiner.matching import fitted_knobs, proposal
 
 torch.set_num_threads(1)
 
@@ -17,6 +22,22 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def make_frame():
     return frame_of
+
+
+@pytest.fixture(scope="session")
+def painted(tmp_path_factory):
+    """A dataset of 20 diagrams of eyes under a proposal of matching, and 40 pictures in the place of real ones."""
+    folder = tmp_path_factory.mktemp("painted")
+    recipe = Recipe.load("eye_rgb")
+    wide = proposal(recipe, {knob.path: knob.bounds(50.0) for knob in fitted_knobs(recipe)}, (30, 50))
+    (folder / "real").mkdir()
+    with open_for_writing(folder / "renders", Card.of(wide, 1).extended(0, 20)) as writer, MockRenderer() as render:
+        for index in range(20):
+            made = render(sample(wide, 1, index), wide.outputs)
+            writer.write(made)
+            for dark in (1, 2):
+                Image.fromarray(made.rgb // dark).save(folder / "real" / f"{index:03}{dark}a.png")
+    return folder
 
 
 def frame_of(index=0, width=96, height=72, seed=3, linear=True):

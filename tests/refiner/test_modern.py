@@ -250,6 +250,20 @@ def test_the_command_refines_a_dataset_that_kept_only_what_the_refiner_sees(fold
         assert frame.refined.shape == (40, 60, 3)
 
 
+def test_generate_renders_for_the_refiner_what_the_recipe_does_not_keep(folders, tmp_path, capsys):
+    path = run(folders, tmp_path / "run")
+    keep = ["--set", "outputs=[seg]", "--set", "image.width=48", "--set", "image.height=48"]
+    command = ["generate", "eye_rgb", "--renderer", "mock", "--count", "2", *keep]
+    assert cli.main([*command, "-o", str(tmp_path / "a"), "--refine", str(path)]) == 0
+    frame = facewright.dataset.open(tmp_path / "a")[0]
+    assert sorted(frame.layers) == ["refined", "rgb", "seg"]
+    assert frame.about["refiner"]["outcome"]
+    assert cli.main([*command, "-o", str(tmp_path / "b")]) == 0
+    capsys.readouterr()
+    assert cli.main(["refine", str(tmp_path / "b"), "--with", str(path)]) == 2
+    assert "the refiner reads the layers depth, normal, which this dataset has not" in capsys.readouterr().err
+
+
 def test_frames_of_any_size_are_refined_and_noise_is_each_frames_own(folders, tmp_path):
     config = Config.of("modern", TINY)
     torch.manual_seed(0)

@@ -93,25 +93,3 @@ def test_too_few_pictures_or_a_wrong_judge_are_refused(sets):
         two_sample(sets[0][:3], sets[1])
     with pytest.raises(UserError, match="is not one of features, cnn"):
         two_sample(*sets, judge="eye")
-
-
-def test_coverage_is_what_its_definition_says():
-    real = torch.tensor([[0.0], [1.0], [2.0], [3.0], [10.0], [11.0], [12.0], [13.0]])
-    # radii 2, 1, 1, 2 in both groups; their open balls hold 2, 1, 1, 2 points: 12 over 8 points and k = 2
-    assert realism.coverage(real, real, k=2) == (1.0, 0.75)
-    near_half = realism.coverage(real, torch.tensor([[1.5], [1.6]]), k=2)
-    assert near_half.coverage == 0.5  # 0 reaches 2, 1 and 2 reach 1, 3 reaches 1; the far four hold nothing
-    assert realism.coverage(real, torch.tensor([[100.0]]), k=2) == (0.0, 0.0)
-    with pytest.raises(UserError, match="more than 5 real pictures, got 4"):
-        realism.coverage(real[:4], real)
-
-
-def test_layouts_tell_mirrored_pictures_apart_and_ignore_brightness():
-    pictures = torch.rand(30, 3, 24, 40, generator=torch.Generator().manual_seed(0))
-    pictures = torch.nn.functional.avg_pool2d(pictures, 5, 1, 2)
-    known = realism.layouts(pictures, pictures)
-    assert known.shape == (30, 24)
-    assert torch.allclose(known.std(0), torch.ones(24), atol=0.05)
-    # a picture that is brighter by a constant has the same layout
-    assert torch.cdist(realism.layouts(pictures + 0.2, pictures), known).diagonal().max() < 0.5
-    assert torch.cdist(realism.layouts(pictures.flip(-1), pictures), known).diagonal().median() > 2

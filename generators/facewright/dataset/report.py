@@ -20,6 +20,7 @@ from facewright.attributes import drawn
 from facewright.dataset import layout, overlay
 from facewright.dataset.reader import Dataset
 from facewright.errors import DatasetError, MissingPackage
+from facewright.progress import Emit
 from facewright.schema import CELEBAMASK_HQ, DESCRIPTION, MAPPINGS, PALETTE, Label
 from facewright.truth import pitch_yaw
 
@@ -58,8 +59,12 @@ class Chart(NamedTuple):
     svg: str
 
 
-def report(folder: Path, output: Path) -> None:
-    """Write the page about the dataset in `folder` to `output`. Raises DatasetError, OutputError, MissingPackage."""
+def report(folder: Path, output: Path, real: Path | None = None, emit: Emit | None = None) -> None:
+    """Write the page about the dataset in `folder` to `output`. Raises DatasetError, OutputError, MissingPackage.
+
+    With a folder of `real` pictures, a section compares the two sets, and its numbers are written beside `output` as
+    JSON.
+    """
     try:
         import jinja2
     except ImportError:
@@ -70,8 +75,10 @@ def report(folder: Path, output: Path) -> None:
     page = resources.files("facewright.dataset") / "templates" / "report.html"
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     presence, looked = _presence(dataset, [record["index"] for record in records if "seg" in record["layers"]])
+    beside = _beside(folder, real, output.with_suffix(".json"), emit) if real else None
     html = environment.from_string(page.read_text(encoding="utf-8")).render(
         card=dataset.card,
+        beside=beside,
         tiles=tiles,
         legend=_legend(shares),
         facts=_facts(dataset, records),
@@ -92,6 +99,46 @@ def report(folder: Path, output: Path) -> None:
         has_refined=any(tile.refined for tile in tiles),
     )
     layout.write_atomic(output, html.encode())
+
+
+def _beside(folder: Path, real: Path, numbers: Path, emit: Emit | None) -> dict[str, Any]:
+    """Return what the page says about the dataset beside real pictures; writes the JSON file `numbers`."""
+    try:
+        from facewright_refiner.diversity import examine
+    except ImportError as error:
+        raise MissingPackage(
+            f"comparing with real pictures needs torch and kornia ({error}); run `python -m pip install torch kornia`, "
+            "or this command with a Python that has them"
+        ) from None
+    log = (lambda text: emit({"event": "note", "message": text})) if emit else lambda text: None
+    found = examine(folder, real, log=log)
+    diversity, data = found.diversity, found.to_data()
+    layout.write_atomic(numbers, (json.dumps(data, indent=1) + "\n").encode())
+    return {
+        "real": len(found.real.paths),
+        "made": len(found.renders.indices),
+        "count": diversity.count,
+        "spaces": diversity.spaces,
+        "findings": diversity.findings,
+        "charts": [_pair(factor, *diversity.distances[factor.name]) for factor in diversity.factors],
+        "unread": diversity.unread,
+        "uncovered": [_thumbnail(found.real.pictures[n].numpy()) for n in diversity.uncovered],
+        "foreign": [_thumbnail(found.renders.pictures[n].numpy()) for n in diversity.foreign],
+        "notes": found.notes,
+    }
+
+
+def _thumbnail(picture: np.ndarray) -> str:
+    """Return a (3, H, W) picture in [0, 1] as a data URI."""
+    return _jpeg(np.round(255 * picture.transpose(1, 2, 0)).astype(np.uint8))
+
+
+def _pair(factor: Any, distance: Any, floor: Any) -> Chart:
+    """Return the chart of a diversity.Factor of both sets, with its distance and that of two halves of the real set."""
+    note = f"distance {distance.value:.2f} ({distance.low:.2f} to {distance.high:.2f}), floor {floor.value:.2f}"
+    if factor.score is not None:
+        note += f"; read with R² {factor.score:.2f}"
+    return versus(f"{factor.name}, {factor.unit}" if factor.unit else factor.name, note, factor.real, factor.made)
 
 
 def _spread(indices: Sequence[int], most: int) -> list[int]:
@@ -344,6 +391,25 @@ def histogram(
     )
     axis = _axis(ends[0] or f"{low:g}{unit}", ends[1] or f"{high:g}{unit}")
     return Chart(title, f"mean {values.mean():.3g}{unit}, sd {values.std():.2g}", _chart(body + axis))
+
+
+def versus(title: str, note: str, real: np.ndarray, made: np.ndarray) -> Chart:
+    """Return the shares of two sets over one axis, `real` filled and `made` as a line; NaN is left out."""
+    sets = [values[np.isfinite(values)] for values in (real, made)]
+    low, high = _round_span(np.quantile(np.concatenate(sets), (0.005, 0.995)))
+    shares = [np.histogram(np.clip(part, low, high), BINS, (low, high))[0] / max(1, len(part)) for part in sets]
+    step, top = _W / BINS, max(1e-9, *(part.max() for part in shares))
+    body = "".join(
+        f'<rect class="real" x="{n * step:.2f}" y="{_H - _H * share / top:.2f}" width="{step:.2f}" '
+        f'height="{_H * share / top:.2f}"/>'
+        for n, share in enumerate(shares[0])
+    )
+    line = "".join(
+        f"L{n * step:.2f} {_H - _H * share / top:.2f}H{(n + 1) * step:.2f}" for n, share in enumerate(shares[1])
+    )
+    return Chart(
+        title, note, _chart(f'{body}<path class="made" d="M0 {_H}{line}V{_H}"/>{_axis(f"{low:g}", f"{high:g}")}')
+    )
 
 
 def bars(title: str, counts: Counter[str]) -> Chart:

@@ -1,7 +1,7 @@
 """Head bases: identity, age, gender, ancestry and expression as vertex positions of one quad topology.
 
-The embedded basis is MakeHuman's hm08 head (CC0), packed by tools/build_head_basis.py. Better heads plug in by
-implementing `HeadBasis`.
+The embedded basis is MakeHuman's hm08 head (CC0), packed by tools/build_head_basis.py. Identity axes of other head
+models come in packs (`packs.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from facewright.face.packs import head_pack
 from facewright.face.parameters import IDENTITY_AXES, Head
 
 Array = np.ndarray
@@ -93,6 +94,11 @@ class HM08:
             index, delta = self._deltas[name]
             vertices[index] += weight * delta
             eyes += weight * self._eye_shift[name]
+        if head.pack != "none":
+            pack = head_pack(head.pack, len(vertices))
+            for weight, axis, shift in zip(head.pack_identity, pack.axes, pack.eyes):
+                vertices += weight * axis
+                eyes += weight * shift
         middle = eyes.mean(axis=0)
         return Neutral(vertices - middle, eyes - middle)
 
@@ -120,9 +126,13 @@ def macro_weights(head: Head) -> dict[str, float]:
 
 
 def axis_weights(head: Head) -> dict[str, float]:
-    """Return target weights of identity coefficients (sd units) and weight, each on the end its sign points to."""
+    """Return target weights of identity coefficients (sd units) and weight, each on the end its sign points to.
+
+    A pack's identity stands in for the embedded one: two together would be twice as varied as people are.
+    """
     signed = {
-        axis: c * unit * IDENTITY_SCALE for c, (axis, unit) in zip(head.identity, IDENTITY_AXES.items(), strict=True)
+        axis: c * unit * IDENTITY_SCALE * (head.pack == "none")
+        for c, (axis, unit) in zip(head.identity, IDENTITY_AXES.items(), strict=True)
     }
     for axis, full in HEAVY.items():
         signed[axis] += full * (2 * head.weight - 1)

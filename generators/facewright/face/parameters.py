@@ -137,6 +137,10 @@ IDENTITY_RADIUS = 1.15
 """Longest identity vector, as a multiple of sqrt(number of axes): a bounded Mahalanobis radius."""
 
 
+PACK_AXES = 40
+"""Axes of a head pack that are drawn: of models of scans, the first 40 hold nearly all of the variance; reasoned."""
+
+
 def identity_vector(u: U) -> tuple[float, ...]:
     """Return standard normal identity coefficients (one for each axis) inside the bounded Mahalanobis radius."""
     normal = NormalDist()
@@ -346,6 +350,14 @@ class Head:
         -4,
         4,
         doc="coefficients in sd of the axes in IDENTITY_AXES, in that order",
+    )
+    pack: str = param("none", doc="a head pack in head_folder whose identity axes stand in for the embedded ones")
+    pack_identity: tuple[float, ...] = param(
+        Given(lambda v, u: identity_vector(u) if v["subject.head.pack"] != "none" else (), PACK_AXES),
+        -4,
+        4,
+        doc="coefficients in sd of the pack's first axes; those that it does not have go unused",
+        sizes=range(PACK_AXES + 1),
     )
 
 

@@ -15,7 +15,7 @@ from facewright.dataset.writer import Writer, record_of, reopen
 from facewright.errors import CheckError, UserError
 from facewright.farm.worker import judge, refined_by
 from facewright.progress import Emit
-from facewright.refining import open_refiner
+from facewright.refining import OpenRefiner, open_refiner
 
 
 def refine(folder: Path, spec: str, python: str | None, emit: Emit) -> int:
@@ -31,6 +31,7 @@ def refine(folder: Path, spec: str, python: str | None, emit: Emit) -> int:
         writer.save_card(writer.card.refined_by(spec))
         mine = {"spec": spec, **refiner.about}
         todo = [index for index in dataset.indices if not _is_refined_by(dataset, index, mine)]
+        _has_layers(dataset, todo, refiner)
         emit({"event": "start", "total": len(dataset), "done": len(dataset) - len(todo), "folder": str(folder)})
         for index in todo:
             start = time.perf_counter()
@@ -51,7 +52,17 @@ def refine(folder: Path, spec: str, python: str | None, emit: Emit) -> int:
     return failed
 
 
-def _refine_one(dataset: Dataset, writer: Writer, index: int, refiner: Any, spec: str) -> None:
+def _has_layers(dataset: Dataset, todo: list[int], refiner: OpenRefiner) -> None:
+    """Raise UserError where the dataset lacks what `refiner` cannot do without; light it can take from the picture."""
+    held = dataset.record(todo[0])["layers"] if todo else refiner.needs
+    if lacking := [name for name in refiner.needs if name not in (*held, "rgb", "linear")]:
+        raise UserError(
+            f"{dataset.folder}: the refiner reads the layers {', '.join(lacking)}, which this dataset has not; add "
+            "them to the recipe's outputs and render anew, or take `generate --refine`, which renders them for it"
+        )
+
+
+def _refine_one(dataset: Dataset, writer: Writer, index: int, refiner: OpenRefiner, spec: str) -> None:
     old = dataset.record(index)
     frame = dataset.with_layers([name for name in old["layers"] if name != "refined"]).frame(index)
     frame.checks = check_frame(frame)

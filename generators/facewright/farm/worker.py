@@ -33,6 +33,8 @@ from facewright.sample import Sample, sample
 
 Refine = Callable[[Frame], Frame]
 RENDERERS = ("cycles", "mock")
+PICTURES = ("rgb", "refined")
+"""Layers of every frame, whatever its recipe wants."""
 DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
 
 
@@ -72,8 +74,8 @@ def open_maker(
 ) -> Iterator[tuple[Callable[[Sample, tuple[str, ...]], Frame], dict[str, Any]]]:
     """Yield `make(sample, outputs) -> Frame`, which renders, checks and refines, and what it is made of.
 
-    The renderer's warnings become events. `make` raises CheckError where a truth check fails; its errors carry the
-    frame so far as `frame`.
+    Layers that only the refiner needs are rendered for it and left out of the frame. The renderer's warnings become
+    events. `make` raises CheckError where a truth check fails; its errors carry the frame so far as `frame`.
     """
     from facewright.check import check_frame
 
@@ -84,15 +86,16 @@ def open_maker(
         for warning in caught:
             emit({"event": "warning", "message": str(warning.message)})
         about = {**versions(), **renderer.about}
-        refiner = None
+        refiner, needs = None, ()
         if refine != "none":
             from facewright.refining import open_refiner
 
             refiner = stack.enter_context(open_refiner(refine, station.refiner_python))
+            needs = tuple(name for name in refiner.needs if name not in PICTURES)
             about["refiner"] = {"spec": refine, **refiner.about}
 
         def make(drawn: Sample, outputs: tuple[str, ...]) -> Frame:
-            frame = renderer(drawn, outputs)
+            frame = renderer(drawn, (*outputs, *(name for name in needs if name not in outputs)))
             try:
                 start = time.perf_counter()
                 frame.checks = [*frame.checks, *check_frame(frame)]
@@ -105,6 +108,7 @@ def open_maker(
                 vars(error)["frame"] = frame  # for the quarantine
                 raise
             frame.about = about | refined_by(refine, frame)
+            frame.layers = {name: frame.layers[name] for name in frame.layers if name in (*PICTURES, *outputs)}
             return frame
 
         yield make, about

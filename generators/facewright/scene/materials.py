@@ -18,6 +18,8 @@ from facewright.sample import Sample
 from facewright.scene.compat import socket
 from facewright.scene.nodes import Graph, Socket
 
+UNDER_HAIR = 0.8
+"""The figure's `under_hair` where dense hair stands."""
 Material = Callable[[Graph, Sample, dict[str, Any]], Socket]
 
 
@@ -26,6 +28,8 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     p = sample.subject.skin
     rest = g.attribute("rest").outputs["Vector"]
     lip, margin, sebum = g.split(g.attribute("region").outputs["Vector"])
+    hidden = g.math("MULTIPLY", g.split(g.attribute("under_hair").outputs["Vector"])[0], 1 / UNDER_HAIR)
+    open_ = g.math("SUBTRACT", 1.0, hidden, clamp=True)  # a scalp under hair does not shine, not even from behind
     round_eye = _lid_place(g)
     soft = g.math("SUBTRACT", 1.0, g.math("MULTIPLY", margin, 0.9), clamp=True)
     x, y, z = g.split(g.vector("SCALE", rest, 1 / RELIEF_TILE_MM))
@@ -58,10 +62,10 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
         ),
         roughness=roughness,
         normal=normal,
-        specular=g.math("ADD", 0.65 if infrared else 0.42, g.math("MULTIPLY", margin, 0.3)),
+        specular=g.math("MULTIPLY", g.math("ADD", 0.65 if infrared else 0.42, g.math("MULTIPLY", margin, 0.3)), open_),
         subsurface=0.45 if infrared or sample.scene == "face" else 0.7,
         radius_mm=radius,
-        coat=g.math("MULTIPLY", sebum, 0.06 + 0.3 * p.oiliness),
+        coat=g.math("MULTIPLY", g.math("MULTIPLY", sebum, open_), 0.06 + 0.3 * p.oiliness),
         coat_roughness=0.34 - 0.1 * p.oiliness,
     )
 

@@ -118,7 +118,7 @@ class CyclesRenderer:
             if not figure.glasses:
                 layers["glint"] = glints
         clock.lap("labels")
-        linear *= exposure(linear, sample, truth.face_box) * self._white_balance(sample)
+        linear *= exposure(linear, sample, truth.face_box) * self._white_balance(figure)
         if sample.image.spectrum == "nir":
             linear = np.repeat(linear.mean(axis=2, keepdims=True), 3, axis=2)
         layers["rgb"] = encode_srgb(linear)
@@ -190,11 +190,11 @@ class CyclesRenderer:
             groups["strands"].append(thing)
         return groups
 
-    def _white_balance(self, sample: Sample) -> Array:
+    def _white_balance(self, figure: Figure) -> Array:
         """Return channel gains (3,) that undo WHITE_BALANCE of the illuminant's colour, as a camera does."""
-        if sample.image.spectrum == "nir":
+        if figure.sample.image.spectrum == "nir":
             return np.ones(3, np.float32)
-        return (illuminant(sample.light, self._means) ** -WHITE_BALANCE).astype(np.float32)
+        return (illuminant(figure, self._means) ** -WHITE_BALANCE).astype(np.float32)
 
     def _settings(self, scene: Any, sample: Sample) -> None:
         render, cycles = scene.render, scene.cycles

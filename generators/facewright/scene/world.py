@@ -16,8 +16,9 @@ from facewright.scene.nodes import Graph
 from facewright.scene.upload import METRES, float_image
 from facewright.truth import CameraTruth
 from facewright.world.backdrop import blurred, paint
+from facewright.world.lamps import Lamp, parse_lamps
 from facewright.world.leds import LED_RADIUS_MM, led_power
-from facewright.world.parameters import STUDIO_HDRIS, Backdrop, Light
+from facewright.world.parameters import STUDIO_HDRIS, Backdrop
 
 Array = np.ndarray
 SENSOR_MM = 36.0
@@ -132,8 +133,11 @@ def backdrop_plane(bpy: Any, figure: Figure, folder: Path | None, means: dict[st
         float_image(bpy, "backdrop", picture), g.node("ShaderNodeTexCoord").outputs["Generated"], "EXTEND"
     )
     texture.interpolation = "Cubic"
-    level = backdrop.gain * (light.hdri_strength if light.hdri != "none" else 0.3 * light.key_strength)
-    colour = np.ones(3) if figure.sample.image.spectrum == "nir" else illuminant(light, means)
+    own = lamp_light(figure)
+    level = backdrop.gain * (
+        light.hdri_strength if light.hdri != "none" else 0.3 * (light.key_strength + luminance(own))
+    )
+    colour = np.ones(3) if figure.sample.image.spectrum == "nir" else illuminant(figure, means)
     tinted = g.vector("MULTIPLY", texture.outputs["Color"], tuple(level * colour))
     g.output(g.shader("ShaderNodeEmission", Color=tinted, Strength=1.0))
     made.cycles.emission_sampling = "NONE"
@@ -178,13 +182,18 @@ def _user_picture(bpy: Any, backdrop: Backdrop, folder: Path | None, aspect: flo
 
 
 def lamps(bpy: Any, figure: Figure, collection: Any, mirrors: list[Any]) -> None:
-    """Add the key light and the LEDs; `mirrors` do not reflect the LEDs: their glints are rendered apart."""
+    """Add all lamps: key, rim, the user's own and LEDs.
+
+    `mirrors` do not reflect the LEDs: their glints are rendered apart.
+    """
     light = figure.sample.light
     aim = figure.head_origin
     if light.key_strength > 0:
         _key(bpy, figure, aim, collection)
     if light.rim_strength > 0:
         _rim(figure, aim, bpy, collection)
+    for lamp in parse_lamps(light.lamps):
+        _user_lamp(bpy, lamp, figure.sample.image.spectrum, collection)
     if not len(figure.leds):
         return
     apart = bpy.data.collections.new("mirrors")
@@ -277,6 +286,24 @@ def _area(
     _lamp(bpy, data, place, toward, collection)
 
 
+def _user_lamp(bpy: Any, lamp: Lamp, spectrum: str, collection: Any) -> None:
+    """Add one of the user's lamps."""
+    kind = "AREA" if lamp.height else "SPOT" if lamp.spread_deg < 360 else "POINT"
+    data = bpy.data.lights.new("lamp", kind)
+    if kind == "AREA":
+        data.shape = "RECTANGLE"
+        data.size, data.size_y = lamp.width * METRES, lamp.height * METRES
+        data.spread = math.radians(lamp.spread_deg)
+    else:
+        data.shadow_soft_size = lamp.width / 2 * METRES
+    if kind == "SPOT":
+        data.spot_size = math.radians(min(lamp.spread_deg, 180.0))
+    power = lamp.power if spectrum == "rgb" else np.full(3, lamp.power.mean())
+    data.energy = float(power.max())
+    data.color = power / power.max() if power.any() else np.ones(3)
+    _lamp(bpy, data, lamp.place, -lamp.shines, collection)
+
+
 def _ring(
     bpy: Any, place: Array, toward: Array, inner: float, outer: float, power: float, colour: Any, collection: Any
 ) -> None:
@@ -317,12 +344,18 @@ def blackbody(kelvin: float) -> tuple[float, float, float]:
     return float(r), float(g), float(b)
 
 
-def illuminant(light: Light, means: dict[str, Array]) -> Array:
+def illuminant(figure: Figure, means: dict[str, Array]) -> Array:
     """Return the colour (3,) of the sample's light as a whole, luminance 1: what a camera's white balance corrects."""
-    total = light.key_strength * np.array(blackbody(light.key_temperature_k)) if light.key_strength else np.zeros(3)
+    light = figure.sample.light
+    total = light.key_strength * np.array(blackbody(light.key_temperature_k)) + lamp_light(figure)
     if light.hdri != "none":
         total = total + light.hdri_strength * means[light.hdri] / luminance(means[light.hdri])
     return total / luminance(total) if total.any() else np.ones(3)
+
+
+def lamp_light(figure: Figure) -> Array:
+    """Return the light (3,) of the user's lamps on the face, as strengths of key lights."""
+    return sum((lamp.light_at(figure.head_origin) for lamp in parse_lamps(figure.sample.light.lamps)), np.zeros(3))
 
 
 def luminance(rgb: Array) -> float:

@@ -17,6 +17,7 @@ LAYOUTS = ("none", "ring", "arc", "pair", "L", "list")
 """LED layouts, seen by the camera: all round; the lower half; left and right; a row below and a column at the left that
 share a corner, as glint trackers have it; or the user's own `led_positions_mm`."""
 MAX_LEDS = 32
+LAMP_NUMBERS, MAX_LAMPS = 12, 16
 ON_AXIS_SHARE = 0.3
 """Share of the camera's own layouts that lie so close to its axis that the pupil lights up."""
 
@@ -114,7 +115,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Light:
-    """Image-based light plus one lamp, window, screen or ring light, or infrared LEDs."""
+    """Image-based light plus one lamp, window, screen or ring light, lamps of the user's own, or infrared LEDs."""
 
     hdri: str = param(choice(*STUDIO_HDRIS), doc="a built-in map, a file in light.hdri_folder, or 'none'")
     hdri_rotation_deg: float = param(Uniform(0, 360), 0, 360, unit="deg", doc="about the vertical axis")
@@ -150,6 +151,14 @@ class Light:
         180,
         unit="deg",
         doc="its position, + subject's left",
+    )
+    lamps: tuple[float, ...] = param(
+        (),
+        -1e7,
+        1e7,
+        doc="lamps of your own, 12 numbers each: place (world mm), direction, width, height (mm; height 0: a ball), "
+        "full angle of what is lit (deg), power of red, green, blue (W)",
+        sizes=range(0, LAMP_NUMBERS * MAX_LAMPS + 1, LAMP_NUMBERS),
     )
     leds: str = param("none", choices=LAYOUTS, doc="infrared LEDs: how they are laid out")
     led_mount: str = param(

@@ -1,0 +1,288 @@
+"""Estimators that read pose, gaze, framing, light and skin from a picture, trained on our own exact labels.
+
+A network finds key points (keypoints.py); ridge regressions read labels of shape from where the points lie, and labels
+of light and colour from the colours there. That is learned from some hundred renders.
+
+Estimators are cross-fitted: each render is read by a network that saw neither it nor its person, so that the scores are
+honest and the error of every estimate has the distribution that it has on unseen pictures. A real picture is read by
+one network too, not by their mean, for the same reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from facewright.errors import UserError
+from facewright.rng import stream
+from facewright_refiner.keypoints import Finder, find, mirrored, train_finder
+
+FOLDS = 3
+LEAST_RENDERS = 60
+"""Labelled pictures below which nothing is trained."""
+PROVEN = 0.3
+"""Share of a label's variance that its estimator must explain on held-out renders (R²) before it is believed."""
+RIDGES = (0.1, 1.0, 10.0, 100.0, 1000.0)
+"""Strengths of regularisation that are tried, by leave-one-out."""
+BRIGHTEST, DARKEST = 1.0, 0.004
+"""Colours are read in stops between these."""
+
+Row = Mapping[str, Any]
+
+
+class Label(NamedTuple):
+    """Something that is read from pictures.
+
+    `of` takes it from a row of attributes (attributes.py); `flip` is its sign in the mirrored picture; `colour` says
+    that colours carry it, not places. `low` and `high` are words for pictures where it is little or much.
+    """
+
+    unit: str
+    of: Callable[[Row], float]
+    low: str
+    high: str
+    flip: int = 1
+    colour: bool = False
+
+
+def _column(name: str) -> Callable[[Row], float]:
+    return lambda row: float(row[name])
+
+
+def _log2(name: str) -> Callable[[Row], float]:
+    return lambda row: math.log2(max(float(row[name]), 1e-3))
+
+
+def _openness(row: Row) -> float:
+    target = str(row["camera.target"])
+    if target == "face":
+        return (float(row["left_openness"]) + float(row["right_openness"])) / 2
+    return float(row[target.removesuffix("_eye") + "_openness"])
+
+
+def _of_head(angle: str) -> Callable[[Row], float]:
+    """Return the gaze's angle as its parameter counts it: from the head's axis, or from the line to the camera."""
+    return lambda row: (
+        float(row[f"gaze_{angle}_deg"]) - (float(row[f"head_{angle}_deg"]) if row["gaze.reference"] == "head" else 0.0)
+    )
+
+
+FIELD, SHIFTS = "field", ("shift x", "shift y")
+LABELS: dict[str, Label] = {
+    "head yaw": Label(
+        "°", _column("head_yaw_deg"), "with the head turned to image-right", "with the head turned to image-left", -1
+    ),
+    "head pitch": Label("°", _column("head_pitch_deg"), "with the head bowed", "with the head raised"),
+    "head roll": Label(
+        "°", _column("head_roll_deg"), "with the head tilted anticlockwise", "with the head tilted clockwise", -1
+    ),
+    "gaze yaw": Label("°", _column("gaze_yaw_deg"), "looking to image-right", "looking to image-left", -1),
+    "gaze pitch": Label("°", _column("gaze_pitch_deg"), "looking down", "looking up"),
+    "gaze yaw, own axes": Label(
+        "°", _of_head("yaw"), "with eyes turned to image-right", "with eyes turned to image-left", -1
+    ),
+    "gaze pitch, own axes": Label("°", _of_head("pitch"), "with eyes lowered", "with eyes raised"),
+    "openness": Label("", _openness, "with shut lids", "with wide open eyes"),
+    FIELD: Label("log2 mm", _log2("camera.field_mm"), "tightly framed", "widely framed"),
+    SHIFTS[0]: Label(
+        "widths",
+        _column("camera.shift_x"),
+        "with the subject left of the centre",
+        "with the subject right of the centre",
+        -1,
+    ),
+    SHIFTS[1]: Label(
+        "widths", _column("camera.shift_y"), "with the subject above the centre", "with the subject below the centre"
+    ),
+    "age": Label("years", _column("subject.head.age_years"), "of young people", "of old people"),
+    "gender": Label("", _column("subject.head.gender"), "of women", "of men"),
+    "exposure": Label("EV", _column("image.exposure_ev"), "underexposed", "overexposed", colour=True),
+    "key strength": Label("log2", _log2("light.key_strength"), "flatly lit", "lit from one side", colour=True),
+    "key azimuth": Label(
+        "°", _column("light.key_azimuth_deg"), "lit from image-left", "lit from image-right", -1, colour=True
+    ),
+    "key elevation": Label("°", _column("light.key_elevation_deg"), "lit from below", "lit from above", colour=True),
+    "key temperature": Label("K", _column("light.key_temperature_k"), "in warm light", "in cold light", colour=True),
+    "skin melanin": Label("", _column("subject.skin.melanin"), "of light skin", "of dark skin", colour=True),
+    "iris melanin": Label("", _column("subject.eye.iris.melanin"), "of light irises", "of dark irises", colour=True),
+}
+
+
+class Reader(NamedTuple):
+    """The estimators of one fold: a network for key points, and regressions of shape and colour on features."""
+
+    finder: Finder
+    scene: str
+    shape: Ridge
+    colour: Ridge
+    coloured: np.ndarray
+
+    def read(self, pictures: Tensor) -> np.ndarray:
+        """Return (M, L) estimates of (M, 3, H, W), each the mean of two: from the picture and from its mirror image."""
+        swap, sign = mirrored(self.scene), np.array([label.flip for label in LABELS.values()])
+        points = find(self.finder, pictures)
+        again = find(self.finder, pictures.flip(-1))[:, swap] * (-1, 1) + (1, 0)
+        points = (points + again) / 2
+        flipped = points[:, swap] * (-1, 1) + (1, 0)
+        sides = self._of(points, pictures), self._of(flipped, pictures.flip(-1)) * sign
+        return (sides[0] + sides[1]) / 2
+
+    def _of(self, points: np.ndarray, pictures: Tensor) -> np.ndarray:
+        shape, colour = shape_features(points), colour_features(points, pictures)
+        return np.where(self.coloured, self.colour(colour), self.shape(shape))
+
+
+class Ridge(NamedTuple):
+    """A linear regression of L labels on features, all in their deviations: weights (F, L), a strength for each."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    weights: np.ndarray
+    offset: np.ndarray
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Return (N, L) of features (N, F)."""
+        return (features - self.mean) / self.scale @ self.weights + self.offset
+
+
+@dataclass(frozen=True)
+class Estimators:
+    """Cross-fitted estimators.
+
+    `known` (N, L) are the true labels of the renders, `estimates` (N, L) those by a reader that did not see them,
+    `scores` (L,) the R² of these, 0 where a label does not vary; columns as in LABELS.
+    """
+
+    known: np.ndarray
+    estimates: np.ndarray
+    scores: np.ndarray
+    readers: tuple[Reader, ...]
+
+    def read(self, pictures: Tensor) -> np.ndarray:
+        """Return estimates (M, L) of (M, 3, H, W) in [0, 1]; picture j is read by reader j mod FOLDS."""
+        found = np.zeros((len(pictures), len(LABELS)))
+        for n, reader in enumerate(self.readers):
+            found[n :: len(self.readers)] = reader.read(pictures[n :: len(self.readers)])
+        return found
+
+
+def labels_of(rows: Sequence[Row]) -> np.ndarray:
+    """Return (N, L) labels of N rows of attributes, columns as in LABELS."""
+    return np.array([[label.of(row) for label in LABELS.values()] for row in rows])
+
+
+def labels_in_crop(labels: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Return labels (N, L), columns as in LABELS, as they are in the middle `share` (N,) of the pictures' width."""
+    labels = labels.copy()
+    columns = list(LABELS)
+    labels[:, columns.index(FIELD)] += np.log2(share)
+    for name in SHIFTS:
+        labels[:, columns.index(name)] /= share
+    return labels
+
+
+def fit_estimators(
+    pictures: Tensor,
+    points: np.ndarray,
+    known: np.ndarray,
+    people: Sequence[str],
+    scene: str,
+    seed: int = 0,
+    *,
+    log: Callable[[str], None] = print,
+) -> Estimators:
+    """Train estimators on renders (N, 3, H, W) in [0, 1], whole people held out.
+
+    `points` (N, P, 2) are their key points in widths, `known` (N, L) their labels, of a `scene` (face or eye). Raises
+    UserError where there are too few.
+    """
+    if len(pictures) < LEAST_RENDERS:
+        raise UserError(
+            f"estimators need {LEAST_RENDERS} labelled renders at the very least, got {len(pictures)}; render more"
+        )
+    fold = _folds(people, seed)
+    estimates, readers = np.zeros_like(known), []
+    for n in range(FOLDS):
+        log(f"training estimators, part {n + 1} of {FOLDS}")
+        seen = fold != n
+        part = pictures[torch.from_numpy(seen)]
+        finder = train_finder(part, points[seen], scene, seed * FOLDS + n)
+        readers.append(_reader(finder, scene, part, known[seen]))
+        estimates[~seen] = readers[-1].read(pictures[torch.from_numpy(~seen)])
+    variance = known.var(0)
+    error = ((estimates - known) ** 2).mean(0)
+    scores = np.where(variance > 1e-9, 1 - error / np.maximum(variance, 1e-9), 0.0)
+    return Estimators(known, estimates, scores, tuple(readers))
+
+
+def _folds(people: Sequence[str], seed: int) -> np.ndarray:
+    order = sorted(set(people))
+    if len(order) < FOLDS:
+        raise UserError(f"estimators need renders of {FOLDS} people at the very least, got {len(order)}; render more")
+    place = stream(seed, 0, "estimators.folds").permutation(len(order))
+    part = {name: int(place[n]) % FOLDS for n, name in enumerate(order)}
+    return np.array([part[name] for name in people])
+
+
+def _reader(finder: Finder, scene: str, pictures: Tensor, known: np.ndarray) -> Reader:
+    """Return the estimators on top of `finder`; regressions see every picture and its mirror image, points as found."""
+    sign = np.array([label.flip for label in LABELS.values()])
+    found = np.concatenate([find(finder, pictures), find(finder, pictures.flip(-1))])
+    both, labels = torch.cat([pictures, pictures.flip(-1)]), np.concatenate([known, known * sign])
+    coloured = np.array([label.colour for label in LABELS.values()])
+    return Reader(
+        finder,
+        scene,
+        ridge(shape_features(found), labels),
+        ridge(colour_features(found, both), labels),
+        coloured,
+    )
+
+
+def shape_features(points: np.ndarray) -> np.ndarray:
+    """Return (N, F) of points (N, P, 2): their middle, the logarithm of their size, their shape and its squares."""
+    middle = points.mean(1, keepdims=True)
+    size = np.sqrt(((points - middle) ** 2).sum((1, 2), keepdims=True) / points.shape[1]) + 1e-4
+    shape = ((points - middle) / size).reshape(len(points), -1)
+    return np.hstack([middle[:, 0], np.log2(size[:, 0]), shape, shape**2])
+
+
+def colour_features(points: np.ndarray, pictures: Tensor) -> np.ndarray:
+    """Return (N, F): colours in stops at the points, between each two that follow, of the whole and of its border."""
+    height, width = pictures.shape[-2:]
+    soft = F.avg_pool2d(pictures, 5, 1, 2, count_include_pad=False)
+    places = np.concatenate([points, (points[:, 1:] + points[:, :-1]) / 2], axis=1)
+    grid = torch.from_numpy(2 * places * (1, width / height) - 1).float()[:, :, None]
+    there = F.grid_sample(soft, grid, padding_mode="border", align_corners=False)[..., 0].transpose(1, 2)
+    edge = torch.cat([pictures[..., :3, :].mean((2, 3)), pictures[..., :, :3].mean((2, 3))], 1)
+    whole = torch.cat([pictures.mean((2, 3)), pictures.amax((2, 3)), pictures.std((2, 3)) + 0.01, edge], 1)
+    values = torch.cat([there.flatten(1), whole], 1).clamp(DARKEST, BRIGHTEST)
+    return torch.log2(values).double().numpy()
+
+
+def ridge(features: np.ndarray, labels: np.ndarray) -> Ridge:
+    """Return the regression of labels (N, L) on features (N, F), each with the strength that generalises best.
+
+    Best by leave-one-out, which a ridge regression has in closed form.
+    """
+    mean, scale = features.mean(0), features.std(0) + 1e-6
+    x, offset = (features - mean) / scale, labels.mean(0)
+    y = labels - offset
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
+    options, errors = [], []
+    for strength in RIDGES:
+        shrink = s**2 / (s**2 + strength)
+        rest = y - u @ (shrink[:, None] * (u.T @ y))
+        leverage = ((u**2) * shrink).sum(1)
+        errors.append(((rest / (1 - leverage.clip(max=0.999))[:, None]) ** 2).mean(0))
+        options.append(vt.T @ ((s / (s**2 + strength))[:, None] * (u.T @ y)))
+    best = np.argmin(errors, axis=0)
+    weights = np.stack([options[n][:, column] for column, n in enumerate(best)], axis=1)
+    return Ridge(mean, scale, weights, offset)

@@ -1,0 +1,176 @@
+"""A small network that finds key points of a face or an eye, trained on renders whose points are known exactly.
+
+Some hundred renders teach a network where things are, since every training view is turned, scaled, shifted and mirrored
+and its points move along; they do not teach it to read a pose or a gaze directly. Those follow from the points.
+Points are (P, 2): x and y over the picture's width, from its upper left corner.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from kornia.augmentation import AugmentationSequential, ColorJiggle, RandomErasing, RandomGaussianBlur
+from kornia.color import rgb_to_grayscale
+from torch import Tensor, nn
+
+from facewright.render import Frame
+from facewright.rng import stream
+
+EDGE = 64
+"""Longer edge in px of what the network sees."""
+STEPS, BATCH = 600, 24
+TURN, ZOOM, SHIFT = 25.0, 1.35, 0.12
+"""Training views: degrees, factor, and share of the width."""
+SPREAD = 1.2
+"""Standard deviation of a target's blob, in cells of the heat map."""
+
+FACE = ("36", "39", "45", "42", "right limbus", "left limbus", "30", "33", "48", "54", "51", "57", "8", "19", "24")
+"""Points of a face: iBUG-68 numbers, and the limbus' centres."""
+FACE_LIDS = (((37, 38), (40, 41)), ((43, 44), (46, 47)))
+"""Upper and lower lid of each eye: the middle of two iBUG points."""
+EYE_PLACES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Points on each lid of an eye, from its image-left to its image-right corner."""
+
+
+def points_of(frame: Frame) -> np.ndarray:
+    """Return the key points (P, 2) in px of the frame: of a face, or of the eye that the camera aims at."""
+    truth = frame.truth
+    if frame.sample.scene == "eye":
+        eye = truth.eyes["left" if truth.target == "left_eye" else "right"]
+        lids = [lid if lid[0, 0] <= lid[-1, 0] else lid[::-1] for lid in (eye.lid_upper_2d, eye.lid_lower_2d)]
+        places = [[round(share * (len(lid) - 1)) for share in EYE_PLACES] for lid in lids]
+        upper, lower = (lid[place] for lid, place in zip(lids, places, strict=True))
+        brow = truth.landmarks_2d[24 if eye.side == "left" else 19]
+        return np.vstack([upper, lower[1:-1], eye.limbus.centre, eye.pupil.centre, brow])
+    marks = truth.landmarks_2d
+    limbus = {f"{side} limbus": eye.limbus.centre for side, eye in truth.eyes.items()}
+    points = [limbus[name] if name in limbus else marks[int(name)] for name in FACE]
+    lids = [marks[list(pair)].mean(0) for sides in FACE_LIDS for pair in sides]
+    return np.vstack([points, lids])
+
+
+def mirrored(scene: str) -> list[int]:
+    """Return which point of the picture becomes each point of its mirror image."""
+    if scene == "eye":
+        return [4, 3, 2, 1, 0, 7, 6, 5, 8, 9, 10]
+    return [2, 3, 0, 1, 5, 4, 6, 7, 9, 8, 10, 11, 12, 14, 13, 17, 18, 15, 16]
+
+
+def small(pictures: Tensor) -> Tensor:
+    """Return (N, 3, H, W) at the network's size: the longer edge EDGE, both a multiple of 8."""
+    height, width = pictures.shape[-2:]
+    size = [max(16, 8 * round(EDGE * side / max(height, width) / 8)) for side in (height, width)]
+    return F.interpolate(pictures, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
+class Finder(nn.Module):
+    """Heat maps of P points at half of the input's size: three scales down and two up again, with shortcuts."""
+
+    def __init__(self, points: int) -> None:
+        super().__init__()
+        self.down = nn.ModuleList(_layer(a, b, 2) for a, b in pairwise((3, 24, 48, 96)))
+        self.deep = nn.Sequential(_layer(96, 96, 1), _layer(96, 96, 1))
+        self.up = nn.ModuleList([_layer(96 + 48, 48, 1), _layer(48 + 24, 32, 1)])
+        self.heat = nn.Conv2d(32, points, 1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return logarithms of probabilities (B, P, h, w) of (B, 3, H, W) sRGB in [0, 1]."""
+        x = _relief(pictures)
+        kept = []
+        for layer in self.down:
+            kept.append(x := layer(x))
+        x = self.deep(x)
+        for layer, skip in zip(self.up, (kept[1], kept[0]), strict=True):
+            x = layer(torch.cat([F.interpolate(x, size=skip.shape[-2:], mode="bilinear"), skip], 1))
+        heat = self.heat(x)
+        return F.log_softmax(heat.flatten(2), dim=2).view_as(heat)
+
+
+def _layer(before: int, after: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(before, after, 3, stride, 1), nn.GroupNorm(8, after), nn.SiLU())
+
+
+def _relief(pictures: Tensor) -> Tensor:
+    """Return (B, 3, H, W) without the picture's brightness and contrast."""
+    luma = rgb_to_grayscale(pictures)
+    return (pictures - luma.mean((2, 3), keepdim=True)) / (luma.std((2, 3), keepdim=True) + 0.03)
+
+
+def expected(heat: Tensor) -> Tensor:
+    """Return the mean places (B, P, 2) of heat maps (B, P, h, w), in widths."""
+    height, width = heat.shape[-2:]
+    share = heat.exp()
+    x = (share.sum(2) * (torch.arange(width) + 0.5)).sum(-1)
+    y = (share.sum(3) * (torch.arange(height) + 0.5)).sum(-1)
+    return torch.stack([x, y], -1) / width
+
+
+def train_finder(pictures: Tensor, points: np.ndarray, scene: str, seed: int, steps: int = 0) -> Finder:
+    """Return a network trained on (N, 3, H, W) in [0, 1] with `points` (N, P, 2), for `steps` (0: STEPS)."""
+    steps = steps or STEPS
+    pictures = small(pictures)
+    known = torch.from_numpy(points).float()
+    swap = mirrored(scene)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = Finder(points.shape[1])
+        jitter = AugmentationSequential(
+            ColorJiggle(0.4, 0.4, 0.4, 0.1, p=0.8),
+            RandomGaussianBlur((5, 5), (0.1, 1.6), p=0.5),
+            RandomErasing((0.02, 0.15), p=0.4),
+        )
+        optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=max(2, steps))
+        for step in range(steps):
+            random = stream(seed, step, "keypoints.batch")
+            chosen = random.permutation(len(pictures))[:BATCH]
+            views, where = _turned(pictures[chosen], known[chosen], random)
+            if random.random() < 0.5:
+                views, where = views.flip(-1), where[:, swap] * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
+            optimiser.zero_grad()
+            _loss(network(jitter(views)), where).backward()
+            optimiser.step()
+            schedule.step()
+    return network.eval()
+
+
+@torch.inference_mode()
+def find(network: Finder, pictures: Tensor) -> np.ndarray:
+    """Return points (N, P, 2) in widths of (N, 3, H, W)."""
+    return torch.cat([expected(network(part)) for part in small(pictures).split(64)]).double().numpy()
+
+
+def _turned(pictures: Tensor, points: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Return every picture turned, scaled and shifted about its middle, and its points where they then are."""
+    count, _, height, width = pictures.shape
+    angle = torch.from_numpy(np.radians(random.uniform(-TURN, TURN, count))).float()
+    zoom = torch.from_numpy(ZOOM ** random.uniform(-1, 1, count)).float()
+    shift = torch.from_numpy(random.uniform(-SHIFT, SHIFT, (count, 2))).float()
+    c, s = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    forward = torch.stack(
+        [torch.stack([c, -s], -1), torch.stack([s, c], -1)], 1
+    )  # of points about the middle, in widths
+    middle = torch.tensor([0.5, 0.5 * height / width])
+    moved = torch.einsum("nij,npj->npi", forward, points - middle) + middle + shift[:, None]
+    y, x = torch.meshgrid((torch.arange(height) + 0.5) / width, (torch.arange(width) + 0.5) / width, indexing="ij")
+    there = torch.stack([x, y], -1) - middle - shift[:, None, None]
+    back = torch.einsum("nij,nhwj->nhwi", torch.linalg.inv(forward), there)
+    grid = back / middle  # of grid_sample: -1 to 1 from edge to edge
+    return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False), moved
+
+
+def _loss(heat: Tensor, points: Tensor) -> Tensor:
+    """Return the cross-entropy of heat maps with blobs at the points, plus their means' error, of points inside."""
+    height, width = heat.shape[-2:]
+    x, y = (points * width - 0.5).unbind(-1)
+    inside = ((x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)).float()
+    rows = torch.exp(-((torch.arange(height) - y[..., None]) ** 2) / (2 * SPREAD**2))
+    columns = torch.exp(-((torch.arange(width) - x[..., None]) ** 2) / (2 * SPREAD**2))
+    blob = rows[..., :, None] * columns[..., None, :]
+    blob = blob / blob.sum((2, 3), keepdim=True).clamp(min=1e-6)
+    entropy = -(blob * heat).sum((2, 3))
+    error = (expected(heat) - points).abs().sum(-1) * width / 4
+    return ((entropy + error) * inside).sum() / inside.sum().clamp(min=1)

@@ -1,0 +1,103 @@
+"""Key points that move with their picture, regressions that generalise; estimates by who has not seen the picture."""
+
+import numpy as np
+import pytest
+import torch
+
+from facewright import Recipe, sample
+from facewright.errors import UserError
+from facewright.mock import MockRenderer
+from facewright_refiner import estimators, keypoints
+from facewright_refiner.estimators import FIELD, LABELS, SHIFTS, fit_estimators, labels_in_crop, ridge
+
+QUIET = {"log": lambda text: None}
+
+
+def dots(count, seed):
+    """Return pictures (N, 3, 48, 64) of one bright disc for each of a face's points, and the points in widths."""
+    random = np.random.default_rng(seed)
+    middle = random.uniform(0.35, 0.65, (count, 1, 2)) * (1, 0.75)
+    points = middle + 0.08 * np.random.default_rng(0).normal(size=(1, 19, 2)) * random.uniform(0.7, 1.3, (count, 1, 1))
+    y, x = (np.mgrid[:48, :64] + 0.5) / 64
+    away = ((points[:, :, 0, None, None] - x) ** 2 + (points[:, :, 1, None, None] - y) ** 2) / 0.02**2
+    light = torch.from_numpy(np.exp(-away).max(1)).float()[:, None].expand(-1, 3, -1, -1)
+    return 0.2 + 0.7 * light, points
+
+
+def test_points_turn_with_their_picture():
+    y, x = (np.mgrid[:48, :64] + 0.5) / 64
+    points = np.array([[[0.4, 0.3]], [[0.6, 0.5]]])
+    picture = torch.from_numpy(np.exp(-((points[..., 0, None] - x) ** 2 + (points[..., 1, None] - y) ** 2) / 0.03**2))
+    views, moved = keypoints._turned(
+        picture[:, None].float().expand(-1, 3, -1, -1), torch.from_numpy(points).float(), np.random.default_rng(1)
+    )
+    weight = views[:, 0].double() ** 4
+    for n in range(2):
+        found = [float((weight[n] * torch.from_numpy(axis)).sum() / weight[n].sum()) for axis in (x, y)]
+        assert found == pytest.approx(moved[n, 0].tolist(), abs=0.01)
+
+
+@pytest.mark.parametrize(("scene", "recipe"), [("face", "face"), ("eye", "eye_rgb")])
+def test_points_lie_in_the_picture_and_mirror_onto_each_other(scene, recipe):
+    drawn = sample(Recipe.load(recipe), 0, 0).replace({"image.width": 64, "image.height": 48})
+    with MockRenderer() as render:
+        points = keypoints.points_of(render(drawn, ()))
+    swap = keypoints.mirrored(scene)
+    assert points.shape == (len(swap), 2)
+    assert [swap[n] for n in swap] == list(range(len(swap)))
+    inside = ((points > 0) & (points < (64, 48))).all(1)
+    assert inside.mean() > 0.8
+    # what changes places in the mirror lies on two sides, roughly at one height
+    mirror = points[swap] * (-1, 1) + (64, 0)
+    assert np.abs((mirror - mirror.mean(0)) - (points - points.mean(0))).mean() < 8
+
+
+def test_a_finder_learns_where_discs_are(monkeypatch):
+    pictures, points = dots(48, 1)
+    unseen, known = dots(12, 2)
+    monkeypatch.setattr(keypoints, "STEPS", 50)
+    network = keypoints.train_finder(pictures, points, "face", 0)
+    error = np.linalg.norm(keypoints.find(network, unseen) - known, axis=-1).mean()
+    baseline = np.linalg.norm(known - points.mean(0), axis=-1).mean()
+    assert error < 0.75 * baseline
+
+
+def test_a_ridge_regression_chooses_what_generalises():
+    random = np.random.default_rng(0)
+    features = random.normal(size=(80, 60))
+    signal = features[:, :1] @ [[3.0]] + 0.1 * random.normal(size=(80, 1))
+    labels = np.hstack([signal, random.normal(size=(80, 1))])
+    fitted = ridge(features, labels)
+    unseen = random.normal(size=(200, 60))
+    assert np.corrcoef(fitted(unseen)[:, 0], unseen[:, 0])[0, 1] > 0.95
+    assert fitted(unseen)[:, 1].std() < 0.5  # noise is not fitted
+
+
+def test_labels_of_the_framing_follow_a_crop():
+    labels = np.zeros((1, len(LABELS)))
+    columns = list(LABELS)
+    labels[0, columns.index(FIELD)], labels[0, columns.index(SHIFTS[0])] = np.log2(300), 0.1
+    found = labels_in_crop(labels, np.array([0.5]))
+    assert 2 ** found[0, columns.index(FIELD)] == pytest.approx(150)
+    assert found[0, columns.index(SHIFTS[0])] == pytest.approx(0.2)
+
+
+def test_estimates_are_by_readers_that_have_not_seen_the_person(monkeypatch):
+    monkeypatch.setattr(keypoints, "STEPS", 40)
+    pictures, points = dots(66, 3)
+    known = np.zeros((66, len(LABELS)))
+    known[:, list(LABELS).index(SHIFTS[0])] = points.mean(1)[:, 0] - 0.5
+    known[:, list(LABELS).index("age")] = np.random.default_rng(0).normal(size=66)  # not to be seen
+    people = [str(n // 2) for n in range(66)]
+    found = fit_estimators(pictures, points, known, people, "face", **QUIET)
+    scores = dict(zip(LABELS, found.scores, strict=True))
+    assert scores[SHIFTS[0]] > 0.5
+    assert scores["age"] < 0.1
+    assert scores["gaze yaw"] == 0
+    fold = estimators._folds(people, 0)
+    assert all(fold[n] == fold[n + 1] for n in range(0, 66, 2))
+    assert np.allclose(found.estimates[fold == 1], found.readers[1].read(pictures[torch.from_numpy(fold == 1)]))
+    mirrored = found.readers[0].read(pictures.flip(-1))[:, list(LABELS).index(SHIFTS[0])]
+    assert np.allclose(mirrored, -found.readers[0].read(pictures)[:, list(LABELS).index(SHIFTS[0])], atol=1e-5)
+    with pytest.raises(UserError, match="60 labelled renders at the very least, got 10; render more"):
+        fit_estimators(pictures[:10], points[:10], known[:10], people[:10], "face", **QUIET)

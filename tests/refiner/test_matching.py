@@ -1,0 +1,153 @@
+"""Matching recovers a hidden distribution from biased, noisy estimates, and leaves alone what it cannot tell."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+from facewright import Recipe, sample
+from facewright.cli import main
+from facewright.errors import DatasetError
+from facewright_refiner import estimators, keypoints, matching
+from facewright_refiner.matching import KNOBS, Readings, fit_group, fitted_knobs, match, proposal
+from facewright_refiner.pictures import find_pictures
+
+BOUNDS = {knob.path: knob.bounds(300.0) for knob in KNOBS}
+
+
+def readings(knobs, hidden, noise=0.08, score=0.8, renders=240, foreign=0.0):
+    """Return what estimators read that shrink, bend and shift the truth; `hidden` maps paths to the real values."""
+    random = np.random.default_rng(7)
+    found = Readings({}, {}, {}, {})
+    for knob in knobs:
+        low, high = BOUNDS[knob.path]
+        middle, width = (low + high) / 2, high - low
+
+        def read(values, middle=middle, width=width):
+            place = (values - middle) / width
+            return 5 + 0.6 * place - 0.3 * place**2 + random.normal(0, noise, len(values))
+
+        real = read(hidden[knob.path])
+        real[: int(foreign * len(real))] += 9
+        found.scores[knob.label] = score
+        found.values[knob.path] = random.uniform(low, high, renders)
+        found.renders[knob.label] = read(found.values[knob.path])
+        found.real[knob.label] = real
+    return found
+
+
+def group(name):
+    return [knob for knob in KNOBS if knob.group == name]
+
+
+def before(knobs):
+    return {knob.path: np.linspace(*BOUNDS[knob.path], 50) for knob in knobs}
+
+
+def names(count):
+    return [str(n) for n in range(count)]
+
+
+def test_a_hidden_distribution_is_recovered_within_its_interval():
+    knobs = group("exposure")
+    hidden = np.random.default_rng(1).normal(-0.6, 0.4, 300)
+    found = readings(knobs, {"image.exposure_ev": hidden})
+    fits, values = fit_group(knobs, BOUNDS, found, before(knobs), names(300), 0)
+    fit = fits["image.exposure_ev"]
+    assert fit.low.mean <= hidden.mean() <= fit.high.mean
+    assert fit.low.sd <= hidden.std() <= fit.high.sd
+    assert fit.high.mean - fit.low.mean < 0.3
+    assert fit.sure
+    assert values["image.exposure_ev"].mean() == pytest.approx(fit.after.mean, abs=0.03)
+    # taken as they are, the estimates' spread would say otherwise: noise of 0.08 widths of 4 EV over a slope of 0.6
+    assert abs(fit.after.sd - hidden.std()) < 0.15
+
+
+def test_two_parameters_keep_their_correlation():
+    knobs = group("gaze")
+    random = np.random.default_rng(2)
+    yaw = random.normal(0, 10, 300).clip(-29, 29)
+    pitch = (-3 + 0.5 * yaw + random.normal(0, 3, 300)).clip(-24, 19)
+    hidden = {"gaze.yaw_deg": yaw, "gaze.pitch_deg": pitch}
+    fits, values = fit_group(knobs, BOUNDS, readings(knobs, hidden, noise=0.04), before(knobs), names(300), 0)
+    assert fits["gaze.yaw_deg"].low.mean - 1 <= yaw.mean() <= fits["gaze.yaw_deg"].high.mean + 1
+    assert np.corrcoef(values["gaze.yaw_deg"], values["gaze.pitch_deg"])[0, 1] > 0.6
+
+
+def test_what_an_estimator_cannot_tell_stays_and_says_why():
+    knobs = group("exposure")
+    hidden = {"image.exposure_ev": np.full(200, 0.3)}
+    weak, values = fit_group(knobs, BOUNDS, readings(knobs, hidden, score=0.1), before(knobs), names(200), 0)
+    assert weak["image.exposure_ev"].after is None
+    assert "explains 0.10 of the variance, less than 0.3" in weak["image.exposure_ev"].why
+    assert values == {}
+    alien, _ = fit_group(knobs, BOUNDS, readings(knobs, hidden, foreign=0.5), before(knobs), names(200), 0)
+    assert "50 % of the real pictures look to its estimator like no render" in alien["image.exposure_ev"].why
+
+
+def test_few_pictures_widen_the_interval_until_it_says_so():
+    knobs = group("exposure")
+    hidden = np.random.default_rng(1).normal(-0.6, 0.4, 300)
+    narrow = {"image.exposure_ev": np.linspace(-0.5, 0.5, 50)}
+    many, few = (
+        fit_group(knobs, BOUNDS, readings(knobs, {"image.exposure_ev": hidden[:n]}), narrow, names(n), 0)[0]
+        for n in (300, 12)
+    )
+    widths = [fit["image.exposure_ev"].high.mean - fit["image.exposure_ev"].low.mean for fit in (many, few)]
+    assert widths[1] > 2 * widths[0]
+    assert not few["image.exposure_ev"].sure
+    assert "standard deviations only" in few["image.exposure_ev"].why
+
+
+def test_a_proposal_spreads_what_varies_and_keeps_what_the_user_holds():
+    recipe = Recipe.load("face", ["subject.head.age_years=30", "gaze.reference=camera"])
+    knobs = fitted_knobs(recipe)
+    assert "subject.head.age_years" not in [knob.path for knob in knobs]
+    wide = proposal(recipe, {knob.path: BOUNDS[knob.path] for knob in knobs}, (64, 48))
+    drawn = [sample(wide, 0, n) for n in range(60)]
+    assert {one.subject.head.age_years for one in drawn} == {30.0}
+    assert {one.gaze.reference for one in drawn} == {"camera"}
+    assert np.std([one.pose.head_yaw_deg for one in drawn]) == pytest.approx(110 / 12**0.5, rel=0.2)
+    assert (drawn[0].image.width, drawn[0].image.height) == (48, 64)
+
+
+def test_the_command_writes_a_recipe_that_says_what_was_fitted(painted, monkeypatch, capsys):
+    monkeypatch.setattr(keypoints, "STEPS", 12)
+    monkeypatch.setattr(matching, "DRAWS", 4)
+    monkeypatch.setattr(estimators, "LEAST_RENDERS", 20)
+    monkeypatch.setattr(matching, "PROVEN", -9.0)  # twelve steps prove nothing; what is written is the point
+    target = painted / "eye.yaml"
+    command = ["match", "--real", str(painted / "real"), "--recipe", "eye_rgb", "-o", str(target)]
+    assert main([*command, "--renders", str(painted / "renders")]) == 0
+    matched = Recipe.load(target)
+    data = json.loads((painted / "eye.match" / "match.json").read_text())
+    assert matched.digest == data["recipe"]
+    assert matched.name == "eye_rgb_matched"
+    fitted = [fit for fit in data["fits"] if fit["after"]]
+    assert fitted
+    tables = {path for table in matched.joints for path in table.fields}
+    for fit in fitted:
+        assert fit["path"] in tables | set(matched.dists)
+        assert fit["interval"][0]["mean"] <= fit["interval"][1]["mean"]
+        assert f"# {fit['path']}:" in target.read_text()
+    assert matched.dists["image.height"].draw(()) == 384  # the aspect of the real pictures, 50 x 30
+    assert yaml.safe_load(target.read_text())["name"] == "eye_rgb_matched"
+    sample(matched, 0, 0)
+    capsys.readouterr()
+    said = []
+    again = match(
+        Recipe.load("eye_rgb"),
+        find_pictures(painted / "real"),
+        painted / "eye.match",
+        renders=painted / "renders",
+        log=said.append,
+    )
+    assert again.recipe == matched
+    assert said == ["deconvolving"]  # the estimates were kept
+
+
+def test_a_set_that_is_too_small_is_refused(painted, tmp_path):
+    few = find_pictures(painted / "real")[:12]
+    with pytest.raises(DatasetError, match="12 real pictures of different people are too few to fit distributions"):
+        match(Recipe.load("eye_rgb"), few, tmp_path, renders=painted / "renders")
