@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 import types
 from pathlib import Path
@@ -337,3 +338,77 @@ def test_a_station_is_its_own_arguments_again():
 def test_every_command_has_help(command, capsys):
     assert run(command, "--help") == 0
     assert command in capsys.readouterr().out
+
+
+def whole(folder):
+    """Return every record of a dataset without what may differ from run to run, by index."""
+    dataset = facewright.dataset.open(folder)
+    keep = ("schema", "sample", "truth", "layers")
+    return {index: json.dumps([dataset.record(index)[key] for key in keep]) for index in dataset.indices}
+
+
+def harm(path, how):
+    data = path.read_bytes()
+    if how == "flipped":
+        path.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    elif how == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b"\xff" * 700)
+
+
+def test_any_harm_to_any_file_is_found_repaired_and_made_anew(tmp_path, capsys):
+    """Every kind of harm to every kind of file, each in a record of its own; three commands bring all of it back."""
+    kinds = [
+        (how, suffix)
+        for how in ("flipped", "cut", "empty", "gone", "noise")
+        for suffix in ("json", "rgb.png", "seg.png", "depth.exr")
+    ]
+    make = ["generate", "eye_rgb", "-o", tmp_path / "d", "--count", len(kinds) + 2, *SMALL]
+    make += ["--set", "outputs=[seg, depth]"]
+    assert run(*make) == 0
+    before = whole(tmp_path / "d")
+    for index, (how, suffix) in enumerate(kinds):
+        harm(tmp_path / "d" / "frames" / f"{index:06d}.{suffix}", how)
+    capsys.readouterr()
+    assert run("check", tmp_path / "d") == 1
+    said = capsys.readouterr().err
+    lost = kinds.index(("gone", "json"))  # without its json a record is not there: wanted, and missing
+    unseen = [kind for index, kind in enumerate(kinds) if f"frame {index} failed" not in said and index != lost]
+    assert not unseen
+    assert "1 wanted frames are missing" in said
+    assert run("check", tmp_path / "d", "--repair") == 1, "frames are missing now"
+    assert f"{len(kinds)} wanted frames are missing" in capsys.readouterr().err
+    assert run(*make) == 0
+    assert run("check", tmp_path / "d") == 0
+    assert whole(tmp_path / "d") == before
+
+
+@pytest.mark.parametrize(("how", "where"), [("cut", 0.3), ("cut", 0.98), ("flip", 0.02), ("flip", 0.7)])
+def test_harm_to_a_shard_costs_what_it_hit_and_no_more(tmp_path, capsys, how, where):
+    make = ["generate", "eye_rgb", "-o", tmp_path / "d", "--count", 6, "--tar", *SMALL, "--set", "outputs=[seg]"]
+    assert run(*make) == 0
+    before = whole(tmp_path / "d")
+    (shard,) = (tmp_path / "d" / "shards").iterdir()
+    data = bytearray(shard.read_bytes())
+    with tarfile.open(shard) as archive:
+        names = archive.getnames()
+        member = archive.getmember(names[int(where * len(names))])
+    at = member.offset_data + member.size // 2
+    if how == "cut":
+        data = data[:at]
+    else:
+        data[at] ^= 0x10
+    shard.write_bytes(data)
+    assert run("check", tmp_path / "d", "--repair") == 1
+    hit = int(member.name[:6])
+    left = set(facewright.dataset.open(tmp_path / "d").indices) if any(shard.parent.iterdir()) else set()
+    assert left == set(range(hit)) | (set(range(hit + 1, 6)) if how == "flip" else set())
+    assert run(*make) == 0
+    capsys.readouterr()
+    assert run("check", tmp_path / "d") == 0
+    assert whole(tmp_path / "d") == before

@@ -143,7 +143,7 @@ def test_one_changed_byte_is_found(tmp_path, layer, packed):
     path.write_bytes(data)
     dataset = facewright.dataset.open(tmp_path / "d")
     assert dataset[0].rgb.shape == (48, 64, 3)
-    with pytest.raises(DatasetError, match=rf"{name} is damaged .* delete 000001\.json and run"):
+    with pytest.raises(DatasetError, match=rf"{name} is damaged .* run `facewright check .*d --repair`"):
         dataset[1]
 
 

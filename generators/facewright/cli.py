@@ -158,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     add = commands.add_parser("check", help="verify every file and every truth check of a dataset")
     add.set_defaults(run=_check)
     add.add_argument("folder", type=Path, metavar="DIR")
+    add.add_argument("--repair", action="store_true", help="take bad frames out, for the same generate to make anew")
     _add_events(add)
 
     add = commands.add_parser("report", help="one HTML page about a dataset")
@@ -385,7 +386,7 @@ def _check(args: argparse.Namespace) -> int:
     from facewright.farm.verify import verify
 
     with watch("checking", json_events=args.json_events) as emit:
-        failed = verify(args.folder, emit)
+        failed = verify(args.folder, emit, args.repair)
     return SOME_FAILED if failed else DONE
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import io
 import json
 import os
@@ -140,6 +141,26 @@ def decode_own_png(data: bytes, name: str) -> np.ndarray:
 def dump(data: Any, *, indent: int | None = None) -> bytes:
     """Return `data` as JSON text in UTF-8, key order kept. Raises ValueError for numbers that are not finite."""
     return (json.dumps(data, indent=indent, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+_SEAL = b'{"sha256": "'
+
+
+def seal(record: Any) -> bytes:
+    """Return `record` as JSON whose first key is the SHA-256 of the text without it."""
+    text = dump(record)
+    return _SEAL + hashlib.sha256(text).hexdigest().encode() + b'", ' + text[1:]
+
+
+def unseal(data: bytes) -> dict[str, Any]:
+    """Return the record that `seal` wrote, without its hash. Raises ValueError where a byte of it changed."""
+    end = len(_SEAL) + 64
+    text = b"{" + data[end + 3 :]
+    if data[: len(_SEAL)] + data[end : end + 3] != _SEAL + b'", ' or (
+        hashlib.sha256(text).hexdigest().encode() != data[len(_SEAL) : end]
+    ):
+        raise ValueError("its content is not what was written")
+    return json.loads(text)
 
 
 @contextlib.contextmanager

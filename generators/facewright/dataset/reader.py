@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,9 @@ from facewright.errors import DatasetError
 from facewright.render import LAYERS, Check, Frame
 from facewright.sample import Sample
 from facewright.truth import Truth
+
+REPAIR = "run `facewright check {} --repair`, then the same `facewright generate` again to make it anew"
+"""What to do about damage; the folder goes into the braces."""
 
 
 class Place(NamedTuple):
@@ -53,8 +55,11 @@ def loose_places(folder: Path) -> dict[int, Places]:
     return {index: files for index, files in found.items() if f"{layout.stem(index)}.json" in files}
 
 
-def shard_places(folder: Path) -> dict[int, Places]:
-    """Return index -> file name -> Place of the records in DIR/shards. Raises DatasetError for a damaged shard."""
+def shard_places(folder: Path, damaged: list[Path] | None = None) -> dict[int, Places]:
+    """Return index -> file name -> Place of the records in DIR/shards.
+
+    A damaged shard raises DatasetError, or joins the list `damaged`, and what can be read of it counts.
+    """
     found: dict[int, Places] = {}
     for path in sorted((folder / layout.SHARDS).glob("facewright-*.tar")):
         try:
@@ -64,9 +69,9 @@ def shard_places(folder: Path) -> dict[int, Places]:
                     if index is not None:
                         found.setdefault(index, {})[member.name] = Place(path, member.offset_data, member.size)
         except (tarfile.TarError, OSError) as error:
-            raise DatasetError(
-                f"{path}: is not a readable shard ({error}); remove it and run the same `facewright generate` again"
-            ) from None
+            if damaged is None:
+                raise DatasetError(f"{path}: is not a readable shard ({error}); {REPAIR.format(folder)}") from None
+            damaged.append(path)
     return found
 
 
@@ -140,7 +145,7 @@ class Dataset(Sequence[Frame]):
         if place is None:
             raise DatasetError(f"{self.folder}: has no frame {index}; it holds {_span(self.indices)}")
         try:
-            record = json.loads(place.read())
+            record = layout.unseal(place.read())
             if record["index"] != index or not isinstance(record["layers"], dict):
                 raise ValueError("it belongs to another frame")
             return record
@@ -162,11 +167,7 @@ class Dataset(Sequence[Frame]):
         return str(self.folder / layout.FRAMES / layout.layer_file(index, layer))
 
     def _damaged(self, name: str, why: str) -> DatasetError:
-        stem = name.partition(".")[0]
-        return DatasetError(
-            f"{self.folder}: {name} is damaged ({why}); delete {stem}.json and run the same "
-            "`facewright generate` again to make it anew"
-        )
+        return DatasetError(f"{self.folder}: {name} is damaged ({why}); {REPAIR.format(self.folder)}")
 
 
 def _known(layers: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -11,7 +11,7 @@ import os
 import shutil
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ class Writer:
             layers[layer] = {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         record["layers"] = {name: layers[name] for name in layout.LAYERS if name in layers}
         try:
-            text = layout.dump(record)
+            text = layout.seal(record)
         except ValueError:
             raise FrameError(f"frame {index}: its truth holds a number that is not finite") from None
         folder = self.folder / layout.FRAMES
@@ -175,6 +175,26 @@ class Writer:
             for index in mine:
                 for place in loose.get(index, {}).values():
                     layout.remove(place.path)
+
+    def discard(self, indices: Collection[int]) -> None:
+        """Take frames out, so that a later run makes them anew; a damaged shard keeps its other records."""
+        loose, damaged = loose_places(self.folder), list[Path]()
+        packed = shard_places(self.folder, damaged)
+        for index in indices:
+            layout.remove(self.folder / layout.FRAMES / f"{layout.stem(index)}.json")  # the record first: it counts
+            for place in loose.get(index, {}).values():
+                layout.remove(place.path)
+        touched = {place.path for index in indices for place in packed.get(index, {}).values()}
+        for path in {*touched, *damaged}:
+            kept = {
+                index: mine
+                for index, files in packed.items()
+                if index not in indices and (mine := {n: place for n, place in files.items() if place.path == path})
+            }
+            if kept:
+                _write_shard(path, kept)
+            else:
+                layout.remove(path)
 
     def _claim_path(self, index: int) -> Path:
         return self.folder / layout.CLAIMS / f"{layout.stem(index)}.json"

@@ -8,6 +8,7 @@ from pathlib import Path
 import facewright.dataset
 from facewright.check import check_frame
 from facewright.dataset.reader import Dataset
+from facewright.dataset.writer import Writer, reopen
 from facewright.errors import CheckError, DatasetError, RecipeError
 from facewright.farm.worker import judge
 from facewright.progress import Emit
@@ -15,32 +16,51 @@ from facewright.recipe import Recipe
 from facewright.sample import sample
 
 
-def verify(folder: Path, emit: Emit) -> int:
+def verify(folder: Path, emit: Emit, repair: bool = False) -> int:
     """Check every frame of the dataset in `folder` and return how many are bad, missing or quarantined.
 
     A frame is good when its files are what was written, its labels agree with its truth, and its sample is what the
-    recipe draws. Raises DatasetError where the folder is no dataset.
+    recipe draws. `repair` takes bad frames out, so that the same generate makes them anew. Raises DatasetError where
+    the folder is no dataset or, without `repair`, has a shard that cannot be read.
     """
+    if not repair:
+        return len(_bad(folder, emit)) + _missing(folder, emit)
+    with reopen(folder) as writer:
+        writer.discard(())  # damaged shards
+        bad = _bad(folder, emit)
+        writer.discard(bad)
+    if bad:
+        emit({"event": "warning", "message": f"{len(bad)} bad frames were taken out"})
+    return _missing(folder, emit)
+
+
+def _bad(folder: Path, emit: Emit) -> list[int]:
+    """Return the indices of the frames that are not good."""
     dataset = facewright.dataset.open(folder)
     recipe = _recipe(dataset, emit)
     emit({"event": "start", "total": len(dataset), "done": 0, "folder": str(folder)})
     begun = time.monotonic()
-    failed = 0
+    bad = []
     for index in dataset.indices:
         try:
             _verify_one(dataset, index, recipe)
             emit({"event": "frame", "index": index})
         except (DatasetError, CheckError) as error:
-            failed += 1
+            bad.append(index)
             emit({"event": "quarantine", "index": index, "error": str(error)})
-    missing = len(set(dataset.card.wanted) - set(dataset.indices))
+    seconds = round(time.monotonic() - begun, 1)
+    emit({"event": "done", "made": len(dataset) - len(bad), "failed": len(bad), "seconds": seconds})
+    return bad
+
+
+def _missing(folder: Path, emit: Emit) -> int:
+    """Return how many wanted frames there are not, with a warning."""
+    writer = Writer.join(folder)
+    missing = len(set(writer.card.wanted) - writer.done())
     if missing:
         message = f"{missing} wanted frames are missing or quarantined; run the same generate again"
         emit({"event": "warning", "message": message})
-    made = len(dataset) - failed
-    failed += missing
-    emit({"event": "done", "made": made, "failed": failed, "seconds": round(time.monotonic() - begun, 1)})
-    return failed
+    return missing
 
 
 def _verify_one(dataset: Dataset, index: int, recipe: Recipe | None) -> None:
