@@ -48,7 +48,7 @@ def page(title: str, command: str, run: dict[str, Any]) -> list[str]:
     return [
         *lines,
         "",
-        f"{machine}; seed {about['command']['seed']}; {about['seconds']:.0f} s since the last stop.",
+        f"{machine}; seed {about['command']['seed']}.",
         "",
     ]
 

@@ -242,7 +242,8 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
 def test_differences_of_rows_are_paired():
     random = np.random.default_rng(0)
     hard = random.normal(5, 2, 60)
-    rows = {name: np.stack([hard + shift, np.ones(60)], -1)[None] for name, shift in (("a", 0.0), ("b", 0.5))}
+    luck = random.normal(0, 1, (3, 1))
+    rows = {name: np.stack([hard + shift + luck, np.ones((3, 60))], -1) for name, shift in (("a", 0.0), ("b", 0.5))}
     found = draws(rows, [str(n) for n in range(60)], lambda sums: sums[..., 0] / sums[..., 1])
     alone, difference = interval(found["a"]), interval(found["b"] - found["a"])
     assert alone.high - alone.low > 0.5

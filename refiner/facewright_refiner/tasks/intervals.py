@@ -1,4 +1,4 @@
-"""Confidence intervals by drawing again: groups of test pictures (the same for all rows) and seeds (of each row)."""
+"""Confidence intervals by drawing again: groups of test pictures and seeds, the same for all rows."""
 
 from __future__ import annotations
 
@@ -30,24 +30,21 @@ def draws(
 ) -> dict[str, Array]:
     """Return for each row of `marks` (seeds, pictures, M) its mean score over seeds, as it is and drawn `count` times.
 
-    (1 + count,): the first is that of all pictures. All rows share the drawn groups, so differences of rows are paired.
+    (1 + count,): the first is that of all pictures. All rows have equal numbers of seeds, and share the drawn groups
+    and seeds: so differences of rows are paired, above all of a network and the same network adapted.
     """
     names = sorted(set(groups))
     member = np.array([names.index(group) for group in groups])
     random = stream(seed, 0, "tasks.intervals")
     drawn = random.integers(0, len(names), (count, len(names)))
     times = np.concatenate([np.ones((1, len(names))), np.apply_along_axis(np.bincount, 1, drawn, None, len(names))])
+    trained = len(next(iter(marks.values())))
+    seeds = np.concatenate([np.arange(trained)[None], random.integers(0, trained, (count, trained))])
     found = {}
     for row, values in marks.items():
         sums = np.zeros((len(names), *values.shape[::2]))
         np.add.at(sums, member, values.swapaxes(0, 1))
         scores = score(np.einsum("bg,gsm->bsm", times, sums))
-        seeds = np.concatenate(
-            [
-                np.arange(len(values))[None],
-                random.integers(0, len(values), (count, len(values))),
-            ]
-        )
         found[row] = np.take_along_axis(scores, seeds, axis=1).mean(axis=1)
     return found
 
