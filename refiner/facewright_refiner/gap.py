@@ -246,7 +246,7 @@ class _Lab:
             seed=self.order.seed,
             station=self.station,
             workers=self.workers,
-            log=lambda message: self.emit(_warning(message)),
+            log=lambda message: self.emit({"event": "note", "message": message}),
             emit=self.emit,
         )
         for note in found.notes:

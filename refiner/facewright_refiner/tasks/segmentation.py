@@ -20,8 +20,6 @@ COMMON = 0.25
 """Classes that lie in this share of the training pictures are scored: rarer ones would be noise of a few pictures."""
 LEAST_PIXELS = 8
 """A class with fewer pixels of a picture, at the task's size, does not lie in it."""
-DICE = 0.5
-"""Weight of the Dice loss beside cross entropy: small classes (brows, pupils) need it; reasoned."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class SegmentationTask(Task):
         return with_ids(self.classes)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return cross entropy and DICE times one minus the mean Dice of the classes that occur."""
+        """Return cross entropy, and one minus the mean Dice of the classes that occur: small ones need that."""
         known = target != IGNORE
         ids = torch.where(known, target, 0).long()
         entropy = F.cross_entropy(output, torch.where(known, ids, -100))
@@ -65,7 +63,7 @@ class SegmentationTask(Task):
         wanted = F.one_hot(ids, output.shape[1]).permute(0, 3, 1, 2) * known[:, None]
         both, either = (given * wanted).sum((0, 2, 3)), (given + wanted).sum((0, 2, 3))
         there = wanted.sum((0, 2, 3)) > 0
-        return entropy + DICE * (1 - (2 * both[there] / either[there]).mean())
+        return entropy + 1 - (2 * both[there] / either[there]).mean()
 
     def marks(self, output: Tensor, target: Tensor) -> Array:
         """Return (N, 3 C): pixels of each class that are found, found wrongly, and missed."""
