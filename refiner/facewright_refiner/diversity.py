@@ -410,7 +410,8 @@ def skin_tone(pictures: Tensor, lab: Tensor) -> np.ndarray:
 def _factors(real: Tensor, made: Tensor, estimators: Estimators | None) -> tuple[tuple[Factor, ...], dict[str, float]]:
     """Return the factors, and the scores of estimators that did not prove themselves."""
     a, b = statistics(real), statistics(made)
-    found = [Factor(name, *MEASURED[name], a[name], b[name]) for name in MEASURED]
+    told = [name for name in MEASURED if min(np.isfinite(part[name]).sum() for part in (a, b)) >= LEAST]
+    found = [Factor(name, *MEASURED[name], a[name], b[name]) for name in told]
     unread = {}
     if estimators:
         read = estimators.read(real)
