@@ -148,8 +148,8 @@ class Finding(NamedTuple):
         much, side = "too few" if self.lacking else "too many", "below" if self.below else "above"
         where = f"{self.threshold:,.0f}" if abs(self.threshold) >= 1000 else f"{self.threshold:.3g}"
         return (
-            f"Ours has {much} pictures {self.words} ({self.factor} {side} {where}): {100 * self.real:.0f} % of the real "
-            f"set, {100 * self.made:.0f} % of ours."
+            f"Ours has {much} pictures {self.words} ({self.factor} {side} {where}): {100 * self.real:.0f} % of the "
+            f"real set, {100 * self.made:.0f} % of ours."
         )
 
 
@@ -421,8 +421,8 @@ def _factors(real: Tensor, made: Tensor, estimators: Estimators | None) -> tuple
                 unread[name] = float(score)
                 continue
             label = LABELS[name]
-            values = [plainly(label, part[:, column]) for part in (read, estimators.estimates)]
-            found.append(Factor(name, label.unit, label.low, label.high, *values, float(score)))
+            values = (plainly(label, part[:, column]) for part in (read, estimators.estimates))
+            found.append(Factor(name, label.unit, label.low, label.high, *values, score=float(score)))
     return tuple(found), unread
 
 
