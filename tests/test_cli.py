@@ -16,7 +16,7 @@ from PIL import Image
 
 import facewright.dataset
 import facewright.errors
-from facewright import cli, doctor
+from facewright import cli, commands, doctor
 from facewright.farm import worker
 
 ROOT = Path(__file__).parents[1]
@@ -247,7 +247,7 @@ def test_doctor_says_what_is_missing_and_what_to_do(capsys, monkeypatch):
 
 
 def test_a_bug_keeps_its_traceback_and_asks_for_a_report(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(cli, "_report", lambda args: 1 // 0)
+    monkeypatch.setattr(commands, "report", lambda args: 1 // 0)
     assert run("report", tmp_path) == 1
     shown = capsys.readouterr().err
     assert "ZeroDivisionError" in shown

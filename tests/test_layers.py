@@ -14,7 +14,8 @@ ADDON = HOUSE.parents[1] / "blender_addon"
 PURE = ("errors", "rng", "dist", "schema", "truth", "geometry")
 ORGANS = (*PURE, "eye", "face", "world")
 CORE = (*ORGANS, "sampling", "sample", "recipe", "figure", "labels", "attributes")
-ABOVE = (*CORE, "render", "check", "mock", "refining", "progress", "dataset", "farm", "exports", "doctor", "cli")
+MIDDLE = (*CORE, "render", "check", "mock", "refining", "progress", "dataset", "farm")
+ABOVE = (*MIDDLE, "exports", "doctor", "commands", "cli")
 MAY_IMPORT = {
     **dict.fromkeys(PURE, PURE),
     **dict.fromkeys(("eye", "face", "world"), ORGANS),
@@ -25,10 +26,11 @@ MAY_IMPORT = {
     "mock": (*CORE, "render", "mock"),
     "refining": (*CORE, "render", "refining"),
     "progress": (),
-    "dataset": ABOVE[:-3],
-    "farm": ABOVE[:-3],
+    "dataset": MIDDLE,
+    "farm": MIDDLE,
     "exports": (*CORE, "render", "progress", "dataset"),
-    "doctor": ABOVE[:-1],
+    "doctor": ABOVE[:-2],
+    "commands": ABOVE[:-1],
     "cli": ABOVE,
     "__main__": ABOVE,
 }

@@ -1,10 +1,10 @@
 """How much of a real set do our pictures cover, before and after matching?
 
-    python benchmarks/gap/coverage.py NAME --real DIR --before DATASET --after DATASET [--match DIR] [--labels CSV]
+    python benchmarks/gap/coverage.py NAME --real DIR --before DATASET [--after DATASET] [--match DIR] [--labels CSV]
         [--exclude WORD ...] [--sheet PNG]
 
-Both datasets are compared with the same real pictures, at equal numbers and through one encoder that taught itself on
-all three sets. `--match` is the work folder of `facewright match`, whose fits are listed; `--labels` a table of the
+The datasets are compared with the same real pictures, at equal numbers and through one encoder that taught itself on
+all sets. `--match` is the work folder of `facewright match`, whose fits are listed; `--labels` a table of the
 real pictures with the columns `file` and `head_yaw` or `head_pitch` in degrees, by which its estimates are checked.
 Writes benchmarks/gap/results/coverage_NAME.json and .md: numbers only. `--sheet` draws real | before | after.
 """
@@ -38,7 +38,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     paths = [path for path in find_pictures(args.real) if not any(word in path.name for word in args.exclude)]
     real = real_in_view(paths, args.seed, args.most)
-    sets = {name: renders_in_view(getattr(args, name), real.size) for name in ("before", "after")}
+    sets = {
+        name: renders_in_view(getattr(args, name), real.size) for name in ("before", "after") if getattr(args, name)
+    }
     count = min(len(found.indices) for found in sets.values())
     everything = torch.cat([real.pictures, *(found.pictures[:count] for found in sets.values())])
     trunk = train_encoder(everything, args.seed)
@@ -107,33 +109,33 @@ def markdown(name: str, result: dict) -> str:
         f"{result['size'][1]} px; draws of {first['count']} a side, k = 5, raw renders (no refiner). In brackets 95 % "
         "of random draws; the floor is one half of the real set over the other.",
         "",
-        "| space | | before | after | floor |",
-        "|---|---|---|---|---|",
+        f"| space | | {' | '.join(result['rows'])} | floor |",
+        "|---|---|" + "---|" * (len(result["rows"]) + 1),
     ]
+    names = list(result["rows"])
     for space, rows in first["spaces"].items():
-        after = result["rows"]["after"]["spaces"][space]
         for measure, floor in (("coverage", "coverage floor"), ("density", "density floor"), ("vendi", "vendi real")):
-            cells = [interval(row) for row in (rows[measure], after[measure], rows[floor])]
+            cells = [interval(result["rows"][name]["spaces"][space][measure]) for name in names] + [
+                interval(rows[floor])
+            ]
             lines.append(f"| {space} | {measure} | {' | '.join(cells)} |")
-    lines += ["", "| factor, distance in sd of the real set | before | after | floor |", "|---|---|---|---|"]
-    later = {row["name"]: row for row in result["rows"]["after"]["factors"]}
+    lines += ["", f"| factor, distance in sd of the real set | {' | '.join(names)} | floor |"]
+    lines += ["|---|" + "---|" * (len(names) + 1)]
+    later = [{row["name"]: row["distance"] for row in result["rows"][name]["factors"]} for name in names]
     for row in first["factors"]:
-        cells = [interval(part) for part in (row["distance"], later[row["name"]]["distance"], row["floor"])]
+        cells = [interval(rows[row["name"]]) for rows in later] + [interval(row["floor"])]
         lines.append(f"| {row['name']} | {' | '.join(cells)} |")
-    for when in ("before", "after"):
+    for when in names:
         lines += ["", f"What differs {when}:", ""]
         lines += [f"- {finding['sentence']}" for finding in result["rows"][when]["findings"]]
     if "match" in result:
-        lines += ["", "| fitted | R² | before | after | 95 % of the mean | |", "|---|---|---|---|---|---|"]
+        lines += ["", "| fitted | R² | before | after | 95 % of the mean |", "|---|---|---|---|---|"]
         for fit in result["match"]["fits"]:
             then = fit["after"]
             ends = [f"{part['mean']:.3g}" for part in fit["interval"] or []]
             after = f"{then['mean']:.3g} ± {then['sd']:.2g}" if then else "stays"
             before = f"{fit['before']['mean']:.3g} ± {fit['before']['sd']:.2g}"
-            lines.append(
-                f"| {fit['path']} | {fit['estimator_r2']:.2f} | {before} | {after} | {' to '.join(ends)} | "
-                f"{fit['why'] if then else ''} |"
-            )
+            lines.append(f"| {fit['path']} | {fit['estimator_r2']:.2f} | {before} | {after} | {' to '.join(ends)} |")
     for label, row in result.get("check", {}).items():
         spread = ", ".join(f"{key} {value:.1f}" for key, value in row["sd"].items())
         lines += [
@@ -154,7 +156,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("name", help="of the result")
     parser.add_argument("--real", required=True, type=Path)
     parser.add_argument("--before", required=True, type=Path, metavar="DATASET")
-    parser.add_argument("--after", required=True, type=Path, metavar="DATASET")
+    parser.add_argument("--after", type=Path, metavar="DATASET")
     parser.add_argument("--match", type=Path, metavar="DIR")
     parser.add_argument("--labels", type=Path, metavar="CSV")
     parser.add_argument(

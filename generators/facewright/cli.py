@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
-import os
 import signal
 import sys
 import traceback
@@ -16,15 +14,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import facewright
-from facewright.errors import FacewrightError, MissingPackage, UserError
+from facewright import commands
+from facewright.commands import DONE, INTERRUPTED, MISTAKE, SOME_FAILED
+from facewright.errors import FacewrightError, UserError
 from facewright.exports import FORMATS
 from facewright.exports.view import SIDES_WANTED
-from facewright.farm.worker import DEVICES, RENDERERS, Station, station_of
-from facewright.progress import print_event, watch
-from facewright.recipe import Recipe, builtin_recipes
-from facewright.refining import TRANSFERS, split_spec
+from facewright.farm.worker import DEVICES, RENDERERS
+from facewright.recipe import builtin_recipes
+from facewright.refining import TRANSFERS
 
-DONE, SOME_FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 MAX_COUNT = 100_000_000
 _REFINER = (
     "sensor profile, learned refiner (.safetensors, .onnx), transfer "
@@ -77,11 +75,11 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="facewright", description="Labelled eye and face images of people who do not exist.")
     parser.add_argument("--version", action="version", version=f"facewright {facewright.__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
     names = ", ".join(builtin_recipes())
 
-    add = commands.add_parser("generate", help="render a dataset, or continue one")
-    add.set_defaults(run=_generate)
+    add = subparsers.add_parser("generate", help="render a dataset, or continue one")
+    add.set_defaults(run=commands.generate)
     _add_recipe(add, names)
     add.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="dataset folder")
     add.add_argument("--count", type=_number(0, MAX_COUNT), default=24, metavar="N", help="frames (default 24)")
@@ -99,22 +97,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_station(add)
     _add_events(add)
 
-    add = commands.add_parser("preview", help="a contact sheet of 12 frames, fast")
-    add.set_defaults(run=_preview)
+    add = subparsers.add_parser("preview", help="a contact sheet of 12 frames, fast")
+    add.set_defaults(run=commands.preview)
     _add_recipe(add, names)
     add.add_argument("-o", "--output", type=Path, metavar="PNG", help="default: preview_RECIPE.png")
     _add_station(add)
     _add_events(add)
 
-    add = commands.add_parser("refine", help="make the frames of a dataset look real; the raw ones stay")
-    add.set_defaults(run=_refine)
+    add = subparsers.add_parser("refine", help="make the frames of a dataset look real; the raw ones stay")
+    add.set_defaults(run=commands.refine)
     add.add_argument("folder", type=Path, metavar="DIR")
     add.add_argument("--with", dest="spec", required=True, metavar="REFINER", help=_REFINER)
     add.add_argument("--refiner-python", metavar="PY", help="a Python that has torch, where this one has not")
     _add_events(add)
 
-    add = commands.add_parser("fit-sensor", help="fit a sensor profile to a folder of real pictures")
-    add.set_defaults(run=_fit_sensor)
+    add = subparsers.add_parser("fit-sensor", help="fit a sensor profile to a folder of real pictures")
+    add.set_defaults(run=commands.fit_sensor)
     add.add_argument("--real", type=Path, required=True, metavar="DIR", help="real pictures")
     add.add_argument("--synthetic", type=Path, required=True, metavar="DIR", help="a dataset of the same subject")
     add.add_argument("-o", "--output", type=Path, required=True, metavar="YAML", help="the fitted profile")
@@ -125,8 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--budget", type=float, default=240.0, metavar="SECONDS", help="longest search (default 240)")
     _add_events(add)
 
-    add = commands.add_parser("match", help="fit a recipe's distributions to real pictures without labels")
-    add.set_defaults(run=_match)
+    add = subparsers.add_parser("match", help="fit a recipe's distributions to real pictures without labels")
+    add.set_defaults(run=commands.match)
     add.add_argument("--real", type=Path, required=True, metavar="DIR", help="real pictures, cropped alike")
     add.add_argument("--recipe", required=True, metavar="RECIPE", help=f"a built-in recipe ({names}) or a file")
     add.add_argument("-o", "--output", type=Path, required=True, metavar="YAML", help="the matched recipe")
@@ -138,8 +136,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_station(add)
     _add_events(add)
 
-    add = commands.add_parser("train-refiner", help="train a refiner on a folder of real pictures without labels")
-    add.set_defaults(run=_train_refiner)
+    add = subparsers.add_parser("train-refiner", help="train a refiner on a folder of real pictures without labels")
+    add.set_defaults(run=commands.train_refiner)
     add.add_argument("--synthetic", type=Path, required=True, metavar="DIR", help="a dataset, or a folder of pictures")
     add.add_argument("--real", type=Path, required=True, metavar="DIR", help="real pictures of the same subject")
     add.add_argument("--preset", default="simgan", metavar="PRESET", help="see docs/refiner.md (default simgan)")
@@ -150,27 +148,27 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="of torch (default auto)")
     _add_events(add)
 
-    add = commands.add_parser("export-refiner", help="write a trained refiner as a file that runs without torch")
-    add.set_defaults(run=_export_refiner)
+    add = subparsers.add_parser("export-refiner", help="write a trained refiner as a file that runs without torch")
+    add.set_defaults(run=commands.export_refiner)
     add.add_argument("refiner", type=Path, metavar="REFINER", help="a .safetensors file of train-refiner")
     add.add_argument("-o", "--output", type=Path, metavar="FILE", help="an .onnx or .pt2 file (default REFINER.onnx)")
 
-    add = commands.add_parser("check", help="verify every file and every truth check of a dataset")
-    add.set_defaults(run=_check)
+    add = subparsers.add_parser("check", help="verify every file and every truth check of a dataset")
+    add.set_defaults(run=commands.check)
     add.add_argument("folder", type=Path, metavar="DIR")
     add.add_argument("--repair", action="store_true", help="take bad frames out, for the same generate to make anew")
     _add_events(add)
 
-    add = commands.add_parser("report", help="one HTML page about a dataset")
-    add.set_defaults(run=_report)
+    add = subparsers.add_parser("report", help="one HTML page about a dataset")
+    add.set_defaults(run=commands.report)
     add.add_argument("folder", type=Path, metavar="DIR")
     add.add_argument("-o", "--output", type=Path, metavar="HTML", help="default: DIR/report.html")
     add.add_argument(
         "--real", type=Path, metavar="DIR", help="compare with real pictures; numbers go to a .json beside"
     )
 
-    add = commands.add_parser("export", help="write a dataset in another dataset's layout")
-    add.set_defaults(run=_export)
+    add = subparsers.add_parser("export", help="write a dataset in another dataset's layout")
+    add.set_defaults(run=commands.export)
     add.add_argument("folder", type=Path, metavar="DIR")
     add.add_argument("--as", dest="format", required=True, metavar="FORMAT", help=", ".join(FORMATS))
     add.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="a new folder")
@@ -178,8 +176,8 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--raw", action="store_true", help="take the raw picture also where there is a refined one")
     _add_events(add)
 
-    add = commands.add_parser("head-pack", help="make a pack of identities out of another head model's shapes")
-    add.set_defaults(run=_head_pack)
+    add = subparsers.add_parser("head-pack", help="make a pack of identities out of another head model's shapes")
+    add.set_defaults(run=commands.head_pack)
     add.add_argument("neutral", type=Path, metavar="OBJ", help="its neutral face")
     add.add_argument("--modes", type=Path, nargs="+", required=True, metavar="OBJ", help="one sd of each identity axis")
     add.add_argument("--landmarks", type=Path, required=True, metavar="TXT", help="its 68 vertex numbers, iBUG's order")
@@ -187,8 +185,8 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--licence", required=True, metavar="TEXT", help="its licence; it holds for the pack")
     add.add_argument("-o", "--output", type=Path, required=True, metavar="NPZ", help="NAME.npz in a head_folder")
 
-    add = commands.add_parser("gap", help="what lies between your real data and ours: content, labels, appearance")
-    add.set_defaults(run=_gap)
+    add = subparsers.add_parser("gap", help="what lies between your real data and ours: content, labels, appearance")
+    add.set_defaults(run=commands.gap)
     add.add_argument("--real", type=Path, required=True, metavar="DIR", help="labelled real pictures; see docs/gap.md")
     add.add_argument("--task", choices=("parsing", "eyeseg", "gaze", "landmarks"), required=True, help="what to train")
     add.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder of the run; continued")
@@ -212,12 +210,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_station(add)
     _add_events(add)
 
-    add = commands.add_parser("doctor", help="what was found here, and what to do about what is missing")
-    add.set_defaults(run=_doctor)
+    add = subparsers.add_parser("doctor", help="what was found here, and what to do about what is missing")
+    add.set_defaults(run=commands.doctor)
     add.add_argument("--refiner-python", metavar="PY", help="a Python that has torch, where this one has not")
 
-    add = commands.add_parser("worker", help="help to finish a dataset that `generate` has begun, from any machine")
-    add.set_defaults(run=_worker)
+    add = subparsers.add_parser("worker", help="help to finish a dataset that `generate` has begun, from any machine")
+    add.set_defaults(run=commands.worker)
     add.add_argument("folder", type=Path, metavar="DIR")
     add.add_argument("--feed", action="store_true", help=argparse.SUPPRESS)  # indices from stdin, events to stdout
     _add_station(add)
@@ -261,253 +259,6 @@ def _number(low: int, high: int) -> type[int]:
         return value
 
     return number  # type: ignore[return-value]
-
-
-def _generate(args: argparse.Namespace) -> int:
-    from facewright.farm.generate import Order, generate, missing
-
-    recipe = Recipe.load(args.recipe, args.changes)
-    order = Order(recipe, args.seed, args.start, args.count, _spec(args.refine), args.tar)
-    if args.dry_run:
-        todo = missing(order, args.output)
-        print(f"would render {len(todo)} of {args.count} frames of {recipe.name} ({recipe.digest}) into {args.output}")
-        return DONE
-    args.resume = f"stopped; run the same command again to continue in {args.output}"
-    with watch(f"rendering {recipe.name}:", json_events=args.json_events) as emit:
-        failed = generate(order, args.output, _share_threads(station_of(args), args.workers), args.workers, emit)
-    return SOME_FAILED if failed else DONE
-
-
-def _preview(args: argparse.Namespace) -> int:
-    from facewright.dataset.preview import preview
-
-    recipe = Recipe.load(args.recipe, args.changes)
-    output = args.output or Path(f"preview_{recipe.name}.png")
-    with watch(f"previewing {recipe.name}:", json_events=args.json_events) as emit:
-        failed = preview(recipe, args.seed, station_of(args), output, emit)
-    return SOME_FAILED if failed else DONE
-
-
-def _refine(args: argparse.Namespace) -> int:
-    from facewright.farm.refine import refine
-
-    args.resume = "stopped; run the same command again to continue"
-    with watch(f"refining with {args.spec}:", json_events=args.json_events) as emit:
-        failed = refine(args.folder, _spec(args.spec), args.refiner_python, emit)
-    return SOME_FAILED if failed else DONE
-
-
-def _fit_sensor(args: argparse.Namespace) -> int:
-    try:
-        from facewright_refiner.fit import fit_sensor
-    except ImportError as error:
-        raise MissingPackage(
-            f"fitting needs torch and kornia ({error}); run `python -m pip install torch kornia`, or this command with "
-            "a Python that has them"
-        ) from None
-    with watch("fitting", json_events=args.json_events) as emit:
-        fit = fit_sensor(
-            args.real, args.synthetic, args.output, base=args.base, seed=args.seed, budget_s=args.budget, progress=emit
-        )
-        for note in fit.notes:
-            emit({"event": "warning", "message": note})
-    if not args.json_events:
-        print(args.output)
-    return DONE
-
-
-def _match(args: argparse.Namespace) -> int:
-    try:
-        from facewright_refiner.matching import match, to_yaml
-        from facewright_refiner.pictures import find_pictures
-    except ImportError as error:
-        raise MissingPackage(
-            f"matching needs torch, kornia and scipy ({error}); run `python -m pip install torch kornia scipy`, or "
-            "this command with a Python that has them"
-        ) from None
-    from facewright.dataset.layout import write_atomic
-
-    work = args.output.with_suffix(".match")
-    args.resume = f"stopped; run the same command again to continue in {work}"
-    with watch("rendering to learn from:", json_events=args.json_events) as emit:
-        matched = match(
-            Recipe.load(args.recipe, args.changes),
-            find_pictures(args.real),
-            work,
-            seed=args.seed,
-            renders=args.renders,
-            count=args.count,
-            station=_share_threads(station_of(args), args.workers),
-            workers=args.workers,
-            log=lambda text: emit({"event": "note", "message": text}),
-            emit=emit,
-        )
-        for note in matched.notes:
-            emit({"event": "warning", "message": note})
-    write_atomic(args.output, to_yaml(matched).encode())
-    if not args.json_events:
-        print(args.output)
-    return DONE
-
-
-def _train_refiner(args: argparse.Namespace) -> int:
-    try:
-        from facewright_refiner.presets import Config
-        from facewright_refiner.train import train
-    except ImportError as error:
-        raise MissingPackage(
-            f"training needs torch, kornia and safetensors ({error}); run `python -m pip install torch kornia "
-            "safetensors`, or this command with a Python that has them"
-        ) from None
-    config = Config.of(args.preset, args.changes, steps=args.steps, seed=args.seed)
-    args.resume = f"stopped; run the same command again to continue in {args.output}"
-    with watch(f"training {config.preset}:", json_events=args.json_events) as emit:
-        trained = train(args.synthetic, args.real, args.output, config, args.device, emit)
-    if not args.json_events:
-        print(trained)
-    return DONE
-
-
-def _export_refiner(args: argparse.Namespace) -> int:
-    try:
-        from facewright_refiner.portability import export_refiner
-    except ImportError as error:
-        raise MissingPackage(
-            f"exporting needs torch, kornia and safetensors ({error}); run `python -m pip install torch kornia "
-            "safetensors onnx onnxscript onnxruntime`, or this command with a Python that has them"
-        ) from None
-    output = args.output or args.refiner.with_suffix(".onnx")
-    export_refiner(args.refiner, output)
-    print(output)
-    return DONE
-
-
-def _check(args: argparse.Namespace) -> int:
-    from facewright.farm.verify import verify
-
-    with watch("checking", json_events=args.json_events) as emit:
-        failed = verify(args.folder, emit, args.repair)
-    return SOME_FAILED if failed else DONE
-
-
-def _report(args: argparse.Namespace) -> int:
-    from facewright.dataset.report import report
-
-    output = args.output or args.folder / "report.html"
-    with watch("comparing") if args.real else contextlib.nullcontext() as emit:
-        report(args.folder, output, args.real, emit)
-    print(output)
-    return DONE
-
-
-def _export(args: argparse.Namespace) -> int:
-    from facewright.exports.run import export
-
-    with watch(f"exporting as {args.format}:", json_events=args.json_events) as emit:
-        export(args.folder, args.format, args.output, emit, side=args.side or "", raw=args.raw)
-    return DONE
-
-
-def _head_pack(args: argparse.Namespace) -> int:
-    from facewright.face.packs import SUFFIX
-    from facewright.face.register import Other, register
-
-    if args.output.suffix != SUFFIX or not args.output.parent.is_dir():
-        raise UserError(f"-o {args.output}: expected NAME{SUFFIX} in a folder that exists")
-    pack, fit = register(Other.load(args.neutral, args.modes, args.landmarks), args.source, args.licence)
-    pack.save(args.output)
-    print(
-        f"{args.output}: {len(pack.axes)} axes; {100 * fit.trusted:.0f} % of the skin lies on the other's, "
-        f"half of that within {fit.median_mm:.2f} mm, all of it within {fit.worst_mm:.1f} mm"
-    )
-    return DONE
-
-
-def _gap(args: argparse.Namespace) -> int:
-    try:
-        from facewright_refiner import gap, gap_page
-        from facewright_refiner.readers import open_real
-        from facewright_refiner.tasks import CONVENTION, Budget
-    except ImportError as error:
-        raise MissingPackage(
-            f"measuring the gap needs torch and kornia ({error}); run `python -m pip install torch kornia`, or this "
-            "command with a Python that has them"
-        ) from None
-    real = open_real(args.real, args.format, convention=CONVENTION.get(args.task, ""))
-    recipe = Recipe.load(args.recipe or gap.default_recipe(args.task, real.format), args.changes)
-    order = gap.GapOrder(
-        real=real,
-        task=args.task,
-        recipe=recipe,
-        matched=Recipe.load(args.matched, args.changes) if args.matched else None,
-        refine=args.refine if args.refine in TRANSFERS else _spec(args.refine),
-        count=args.count,
-        seeds=args.seeds,
-        seed=args.seed,
-        folds=args.folds,
-        edge=args.size,
-        net=args.net,
-        budget=Budget(steps=args.steps),
-    )
-    args.resume = f"stopped; run the same command again to continue in {args.output}"
-    with watch("gap:", json_events=args.json_events) as emit:
-        station = _share_threads(station_of(args), args.workers)
-        result = gap.run(order, args.output, station, args.workers, emit)
-    page = args.output / "gap.html"
-    gap_page.write(result, page)
-    if not args.json_events:
-        print("\n".join([*gap_page.lines(result), str(page)]))
-    return DONE
-
-
-def _doctor(args: argparse.Namespace) -> int:
-    from facewright.doctor import examine, show
-
-    findings = examine(args.refiner_python)
-    show(findings)
-    return DONE if all(finding.ok for finding in findings if finding.needed) else SOME_FAILED
-
-
-def _worker(args: argparse.Namespace) -> int:
-    from facewright.farm.worker import work
-
-    args.resume = "stopped; run the same command again to continue"
-    if not args.feed:
-        with watch("working on", json_events=args.json_events) as emit:
-            return DONE if work(args.folder, station_of(args), emit) else SOME_FAILED
-    events = _private_stdout()
-    try:
-        work(args.folder, station_of(args), lambda event: print_event(event, events), map(int, sys.stdin))
-    except UserError as error:
-        print_event({"event": "fatal", "error": str(error)}, events)
-        raise
-    return DONE
-
-
-def _private_stdout() -> io.TextIOWrapper:
-    """Return the real stdout for events and send everything else that is printed, Blender's too, to stderr."""
-    sys.stdout.flush()
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return events
-
-
-def _spec(text: str) -> str:
-    """Return a refiner as workers must hear it: files and folders by their full path, on both sides of a "+"."""
-    first, camera = split_spec(text)
-    name, mark, folder = first.partition(":")
-    if mark and name in TRANSFERS:
-        full = f"{name}:{Path(folder).resolve()}"
-    else:
-        full = str(Path(first).resolve()) if Path(first).suffix else first
-    return f"{full}+{_spec(camera)}" if camera else full
-
-
-def _share_threads(station: Station, workers: int) -> Station:
-    if station.threads or workers < 2:
-        return station
-    share = max(1, (os.cpu_count() or 1) // workers)
-    return Station(station.renderer, station.device, share, station.refiner_python)
 
 
 @contextlib.contextmanager

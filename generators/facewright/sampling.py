@@ -55,7 +55,7 @@ SPREAD_SUBJECT = (
 BITS = 30
 """Of a coordinate that the sequence decides: scipy's default, and more indices than any dataset has."""
 BLOCK, POOL = 64, 256
-"""rare_first takes each BLOCK of frames from a pool of POOL draws: a quarter, the rarest (reasoned)."""
+"""Frames are planned by the BLOCK; rare_first takes each from POOL draws: a quarter, the rarest (reasoned)."""
 
 
 def spread(seed: int, index: int, name: str, uniforms: tuple[float, ...]) -> tuple[float, ...]:
@@ -67,13 +67,14 @@ def spread(seed: int, index: int, name: str, uniforms: tuple[float, ...]) -> tup
     table = SPREAD_SUBJECT if name.startswith("subject.") else SPREAD
     if name not in table or not uniforms:
         return uniforms
-    word = _scrambled(_sobol(index, len(table))[table.index(name)], f"{seed}/{name}")
+    block, place = divmod(index, BLOCK)
+    word = _scrambled(int(_sobol(block, len(table))[place, table.index(name)]), f"{seed}/{name}")
     return ((word + uniforms[0]) / 2**BITS, *uniforms[1:])
 
 
-@lru_cache(maxsize=64)
-def _sobol(index: int, size: int) -> tuple[int, ...]:
-    """Return point `index` of the unscrambled sequence in `size` dimensions, in units of 2^-BITS."""
+@lru_cache(maxsize=16)
+def _sobol(block: int, size: int) -> np.ndarray:
+    """Return the BLOCK points from `block` * BLOCK of the unscrambled sequence, (BLOCK, size) in units of 2^-BITS."""
     try:
         from scipy.stats import qmc
     except ImportError:
@@ -81,9 +82,9 @@ def _sobol(index: int, size: int) -> tuple[int, ...]:
             "sampling: sobol needs the package scipy; run `python -m pip install scipy`, or set it to independent"
         ) from None
     engine = qmc.Sobol(size, scramble=False, bits=BITS)
-    if index:
-        engine.fast_forward(index)
-    return tuple(int(value) for value in engine.random(1)[0] * 2**BITS)
+    if block:
+        engine.fast_forward(block * BLOCK)
+    return (engine.random(BLOCK) * 2**BITS).astype(np.int64)
 
 
 def _scrambled(word: int, key: str) -> int:

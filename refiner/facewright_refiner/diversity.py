@@ -24,7 +24,7 @@ from torch import Tensor
 from facewright.errors import UserError
 from facewright.rng import stream
 from facewright_refiner.encoder import Trunk, encode, train_encoder
-from facewright_refiner.estimators import LABELS, LEAST_RENDERS, PROVEN, Estimators, fit_estimators
+from facewright_refiner.estimators import LABELS, LEAST_RENDERS, PROVEN, Estimators, fit_estimators, plainly
 from facewright_refiner.pictures import find_pictures
 from facewright_refiner.realism import features, laplacian_bands
 from facewright_refiner.views import Real, Renders, real_in_view, renders_in_view
@@ -146,9 +146,10 @@ class Finding(NamedTuple):
     def sentence(self) -> str:
         """Return the finding as a sentence."""
         much, side = "too few" if self.lacking else "too many", "below" if self.below else "above"
+        where = f"{self.threshold:,.0f}" if abs(self.threshold) >= 1000 else f"{self.threshold:.3g}"
         return (
-            f"Ours has {much} pictures {self.words} ({self.factor} {side} "
-            f"{self.threshold:.3g}): {100 * self.real:.0f} % of the real set, {100 * self.made:.0f} % of ours."
+            f"Ours has {much} pictures {self.words} ({self.factor} {side} {where}): {100 * self.real:.0f} % of the "
+            f"real set, {100 * self.made:.0f} % of ours."
         )
 
 
@@ -410,7 +411,8 @@ def skin_tone(pictures: Tensor, lab: Tensor) -> np.ndarray:
 def _factors(real: Tensor, made: Tensor, estimators: Estimators | None) -> tuple[tuple[Factor, ...], dict[str, float]]:
     """Return the factors, and the scores of estimators that did not prove themselves."""
     a, b = statistics(real), statistics(made)
-    found = [Factor(name, *MEASURED[name], a[name], b[name]) for name in MEASURED]
+    told = [name for name in MEASURED if min(np.isfinite(part[name]).sum() for part in (a, b)) >= LEAST]
+    found = [Factor(name, *MEASURED[name], a[name], b[name]) for name in told]
     unread = {}
     if estimators:
         read = estimators.read(real)
@@ -419,10 +421,8 @@ def _factors(real: Tensor, made: Tensor, estimators: Estimators | None) -> tuple
                 unread[name] = float(score)
                 continue
             label = LABELS[name]
-            words = label.low, label.high
-            found.append(
-                Factor(name, label.unit, *words, read[:, column], estimators.estimates[:, column], float(score))
-            )
+            values = (plainly(label, part[:, column]) for part in (read, estimators.estimates))
+            found.append(Factor(name, label.unit, label.low, label.high, *values, score=float(score)))
     return tuple(found), unread
 
 

@@ -40,8 +40,9 @@ Row = Mapping[str, Any]
 class Label(NamedTuple):
     """Something that is read from pictures.
 
-    `of` takes it from a row of attributes (attributes.py); `flip` is its sign in the mirrored picture; `colour` says
-    that colours carry it, not places. `low` and `high` are words for pictures where it is little or much.
+    `of` takes it from a row of attributes (attributes.py), as a logarithm to base 2 where `log`; `flip` is its sign in
+    the mirrored picture; `colour` says that colours carry it, not places. `low` and `high` are words for pictures where
+    it is little or much.
     """
 
     unit: str
@@ -50,6 +51,7 @@ class Label(NamedTuple):
     high: str
     flip: int = 1
     colour: bool = False
+    log: bool = False
 
 
 def _column(name: str) -> Callable[[Row], float]:
@@ -90,7 +92,7 @@ LABELS: dict[str, Label] = {
     ),
     "gaze pitch, own axes": Label("°", _of_head("pitch"), "with eyes lowered", "with eyes raised"),
     "openness": Label("", _openness, "with shut lids", "with wide open eyes"),
-    FIELD: Label("log2 mm", _log2("camera.field_mm"), "tightly framed", "widely framed"),
+    FIELD: Label("mm", _log2("camera.field_mm"), "tightly framed", "widely framed", log=True),
     SHIFTS[0]: Label(
         "widths",
         _column("camera.shift_x"),
@@ -104,7 +106,7 @@ LABELS: dict[str, Label] = {
     "age": Label("years", _column("subject.head.age_years"), "of young people", "of old people"),
     "gender": Label("", _column("subject.head.gender"), "of women", "of men"),
     "exposure": Label("EV", _column("image.exposure_ev"), "underexposed", "overexposed", colour=True),
-    "key strength": Label("log2", _log2("light.key_strength"), "flatly lit", "lit from one side", colour=True),
+    "key strength": Label("", _log2("light.key_strength"), "flatly lit", "lit from one side", colour=True, log=True),
     "key azimuth": Label(
         "°", _column("light.key_azimuth_deg"), "lit from image-left", "lit from image-right", -1, colour=True
     ),
@@ -150,6 +152,11 @@ class Ridge(NamedTuple):
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Return (N, L) of features (N, F)."""
         return (features - self.mean) / self.scale @ self.weights + self.offset
+
+
+def plainly(label: Label, values: np.ndarray) -> np.ndarray:
+    """Return a label's values in its unit."""
+    return 2**values if label.log else values
 
 
 @dataclass(frozen=True)

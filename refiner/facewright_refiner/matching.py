@@ -13,6 +13,7 @@ something that the proposal may make. All others stay as the recipe has them, an
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 import math
@@ -40,8 +41,8 @@ COUNT = 400
 LEAST_REAL = 40
 """Real pictures (of different people, as far as file names tell) below which nothing is fitted."""
 SURE = 1.0
-"""A fit is sure where the 95 % interval of its mean is at most so many standard deviations wide, its own or those of
-the recipe before, whichever is more."""
+"""A parameter stays where the 95 % interval of its mean is wider than so many standard deviations (its own or those
+before), and so many times the change that it would make."""
 STRANGE = 0.25
 """A parameter stays where more than this share of real pictures gives estimates that no render gives."""
 NEAR, OVERALL = 0.3, 10.0
@@ -120,7 +121,7 @@ class Fit(NamedTuple):
     """What became of one parameter.
 
     `score` is its estimator's R² on held-out renders, `after` None where it stays, for the reason in `why`. `low` and
-    `high` are the 95 % bootstrap intervals of `after`; `sure` says that they are narrow enough, see SURE.
+    `high` are the 95 % bootstrap intervals of `after`.
     """
 
     path: str
@@ -129,8 +130,15 @@ class Fit(NamedTuple):
     after: Summary | None = None
     low: Summary | None = None
     high: Summary | None = None
-    sure: bool = False
     why: str = ""
+
+    @property
+    def width(self) -> float:
+        """Return the width of the mean's interval, in what is to be known; see SURE."""
+        if not (self.after and self.low and self.high):
+            return 0.0
+        scale = max(self.after.sd, self.before.sd, abs(self.after.mean - self.before.mean), 1e-9)
+        return (self.high.mean - self.low.mean) / scale
 
 
 @dataclass(frozen=True)
@@ -156,7 +164,6 @@ class Matched:
                     "before": plain(fit.before),
                     "after": plain(fit.after),
                     "interval": [plain(fit.low), plain(fit.high)] if fit.low else None,
-                    "sure": fit.sure,
                     "why": fit.why,
                 }
                 for fit in self.fits.values()
@@ -271,7 +278,9 @@ def _readings(real: Real, ours: Renders, cache: Path, seed: int, log: Callable[[
     else:
         estimators = fit_estimators(ours.pictures, ours.points, ours.labels, ours.people, ours.scene, seed, log=log)
         scores, made, found = estimators.scores, estimators.estimates, estimators.read(real.pictures)
-        np.savez(cache, key=key.hexdigest(), scores=scores, renders=made, real=found)
+        file = io.BytesIO()
+        np.savez(file, key=key.hexdigest(), scores=scores, renders=made, real=found)
+        write_atomic(cache, file.getvalue())
     return Readings(
         dict(zip(LABELS, map(float, scores), strict=True)),
         {knob.path: _values(knob, ours) for knob in KNOBS},
@@ -303,37 +312,59 @@ def fit_group(
     fits, able = {}, []
     for knob in knobs:
         score = readings.scores.get(knob.label, 0.0)
-        why = _obstacle(knob, score, bounds[knob.path], readings)
+        why = _obstacle(knob, score, _ends(knob, bounds, readings), readings)
         fits[knob.path] = Fit(knob.path, score, _summary(before[knob.path]), why=why)
         if not why:
             able.append(knob)
-    if not able:
-        return fits, {}
-    axes = [_Axis(*bounds[knob.path], knob.log) for knob in able]
-    known = np.stack([axis.place(readings.values[knob.path]) for axis, knob in zip(axes, able, strict=True)], axis=1)
-    seen = np.stack([readings.renders[knob.label] for knob in able], axis=1)
-    wanted = np.stack([readings.real[knob.label] for knob in able], axis=1)
-    inside = (np.abs(known) <= 1).all(1)
-    found = _deconvolve(known[inside], seen[inside], wanted, groups, seed)
-    values = {}
-    for n, (axis, knob) in enumerate(zip(axes, able, strict=True)):
-        draws = [_summary(axis.value(found.atoms[:, n]), weight) for weight in found.draws]
-        low, high = (Summary(*np.percentile(draws, at, axis=0)) for at in (2.5, 97.5))
-        after = _summary(axis.value(found.atoms[:, n]), found.weights)
-        wide = (high.mean - low.mean) / max(after.sd, fits[knob.path].before.sd, 1e-9)
-        fits[knob.path] = fits[knob.path]._replace(
-            after=after,
-            low=low,
-            high=high,
-            sure=bool(wide <= SURE),
-            why="" if wide <= SURE else f"unsure: its mean is known to {wide:.1f} standard deviations only",
+    while able:
+        axes = [_Axis(*_ends(knob, bounds, readings), knob.log) for knob in able]
+        found = _deconvolve(*_placed(able, axes, readings), groups, seed)
+        tried = {
+            knob.path: _described(fits[knob.path], axis, found, column)
+            for column, (knob, axis) in enumerate(zip(able, axes, strict=True))
+        }
+        worst = max(able, key=lambda knob: tried[knob.path].width)
+        if tried[worst.path].width <= SURE:
+            break
+        fits[worst.path] = fits[worst.path]._replace(
+            why=f"stays: its mean would be known to {tried[worst.path].width:.1f} standard deviations only"
         )
-        values[knob.path] = axis.value(found.rows[:, n])
-    return fits, values
+        able.remove(worst)
+    else:
+        return fits, {}
+    values = {knob.path: axis.value(found.rows[:, n]) for n, (axis, knob) in enumerate(zip(axes, able, strict=True))}
+    return fits | tried, values
+
+
+def _placed(
+    knobs: Sequence[Knob], axes: Sequence[_Axis], readings: Readings
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return places (N, D) and estimates (N, D) of the renders in bounds, and estimates (M, D) of real pictures."""
+    known = np.stack([axis.place(readings.values[knob.path]) for axis, knob in zip(axes, knobs, strict=True)], axis=1)
+    seen = np.stack([readings.renders[knob.label] for knob in knobs], axis=1)
+    inside = (np.abs(known) <= 1 + 1e-9).all(1)
+    return known[inside], seen[inside], np.stack([readings.real[knob.label] for knob in knobs], axis=1)
+
+
+def _described(fit: Fit, axis: _Axis, found: _Deconvolved, column: int) -> Fit:
+    """Return the fit with what was found in numbers, and their intervals."""
+    values = axis.value(found.atoms[:, column])
+    draws = [_summary(values, weight) for weight in found.draws]
+    low, high = (Summary(*np.percentile(draws, at, axis=0)) for at in (2.5, 97.5))
+    return fit._replace(after=_summary(values, found.weights), low=low, high=high)
+
+
+def _ends(knob: Knob, bounds: Mapping[str, tuple[float, float]], readings: Readings) -> tuple[float, float]:
+    """Return the bounds of a parameter, inside of what the renders hold: beyond, nothing is known of its estimator."""
+    low, high = bounds[knob.path]
+    values = readings.values[knob.path]
+    return max(low, float(values.min())), min(high, float(values.max()))
 
 
 def _obstacle(knob: Knob, score: float, ends: tuple[float, float], readings: Readings) -> str:
     """Return why a parameter cannot be fitted, "" where it can."""
+    if ends[0] >= ends[1]:
+        return "stays: it does not vary in the renders"
     if score < PROVEN:
         return f"stays: its estimator explains {max(0.0, score):.2f} of the variance, less than {PROVEN}"
     axis = _Axis(*ends, knob.log)
@@ -541,11 +572,11 @@ def _notes(real: Real, count: int, fits: Mapping[str, Fit]) -> list[str]:
         notes.append(f"{len(real.unreadable)} real pictures cannot be read; the first: {real.unreadable[0]}")
     if not any(fit.after for fit in fits.values()):
         notes.append("no parameter could be fitted: the recipe is as it was; make more renders, or give other pictures")
-    unsure = [fit.path for fit in fits.values() if fit.after and not fit.sure]
+    unsure = [fit.path for fit in fits.values() if "would be known" in fit.why]
     if unsure:
         people = len(set(real.groups))
         notes.append(
-            f"real pictures (of {people} people) or renders ({count}) are too few to be sure of {', '.join(unsure)}"
+            f"real pictures (of {people} people) or renders ({count}) are too few to fit {', '.join(unsure)}; give more"
         )
     return notes
 
@@ -559,7 +590,7 @@ def to_yaml(matched: Matched) -> str:
         before = f"{fit.before.mean:.3g} ± {fit.before.sd:.2g}"
         if fit.after and fit.low and fit.high:
             after = f"{fit.after.mean:.3g} ± {fit.after.sd:.2g} [{fit.low.mean:.3g}, {fit.high.mean:.3g}]"
-            lines.append(f"# {fit.path}: {before} -> {after}, R2 {fit.score:.2f}{', ' + fit.why if fit.why else ''}")
+            lines.append(f"# {fit.path}: {before} -> {after}, R2 {fit.score:.2f}")
         else:
             lines.append(f"# {fit.path}: {before}, {fit.why}")
     lines += [f"# {note}" for note in matched.notes]

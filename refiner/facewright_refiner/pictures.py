@@ -19,6 +19,10 @@ DAMAGED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
+LARGEST_FILE = 16384
+"""Longest edge in px of a picture that is to be reduced; pillow refuses more pixels than are sane before that."""
+
+
 class Pictures(NamedTuple):
     """Pictures of a folder: paths, (H, W, 3) uint8 arrays of any size, group names, and what could not be read."""
 
@@ -60,13 +64,18 @@ def read_pictures(folder: str | Path, limit: int, seed: int = 0, largest: int = 
     return Pictures(kept, images, groups_of(kept), unreadable, digest.hexdigest())
 
 
-def read_files(paths: Sequence[Path], largest: int = 1024) -> Pictures:
-    """Return the pictures in `paths` as `read_pictures` does; raises DatasetError where nothing can be read."""
+def read_files(paths: Sequence[Path], edge: int = 512) -> Pictures:
+    """Return the pictures in `paths`, whole, longer edges reduced to `edge` px; damaged ones are skipped and named.
+
+    Raises DatasetError where nothing can be read.
+    """
     digest = hashlib.blake2b(digest_size=8)
     kept, images, unreadable = [], [], []
     for path in paths:
         try:
-            images.append(_read(path, largest, "RGB"))
+            image = Image.fromarray(_read(path, LARGEST_FILE, "RGB"))
+            image.thumbnail((edge, edge), Image.Resampling.BOX)
+            images.append(np.asarray(image))
         except DAMAGED as error:
             unreadable.append(f"{path}: {error}")
             continue

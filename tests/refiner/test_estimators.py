@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from facewright import Recipe, sample
-from facewright.errors import UserError
+from facewright.errors import DatasetError, UserError
 from facewright.mock import MockRenderer
 from facewright_refiner import estimators, keypoints
 from facewright_refiner.estimators import FIELD, LABELS, SHIFTS, fit_estimators, labels_in_crop, ridge
+from facewright_refiner.pictures import read_files
 
 QUIET = {"log": lambda text: None}
 
@@ -101,3 +103,17 @@ def test_estimates_are_by_readers_that_have_not_seen_the_person(monkeypatch):
     assert np.allclose(mirrored, -found.readers[0].read(pictures)[:, list(LABELS).index(SHIFTS[0])], atol=1e-5)
     with pytest.raises(UserError, match="60 labelled renders at the very least, got 10; render more"):
         fit_estimators(pictures[:10], points[:10], known[:10], people[:10], "face", **QUIET)
+
+
+def test_large_pictures_are_seen_whole_and_damaged_ones_are_named(tmp_path):
+    wide = np.zeros((100, 1600, 3), np.uint8)
+    wide[:, :20] = 255  # at the very edge
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    found = read_files(sorted(tmp_path.iterdir()))
+    assert [image.shape for image in found.images] == [(32, 512, 3)]
+    assert found.images[0][:, 2].min() > 200
+    assert len(found.unreadable) == 1
+    assert "broken.png" in found.unreadable[0]
+    with pytest.raises(DatasetError, match="none of 1 real pictures can be read"):
+        read_files([tmp_path / "broken.png"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import facewright.dataset
-from facewright import Recipe, cli, refining
+from facewright import Recipe, cli, commands, refining
 from facewright.errors import AssetError
 from facewright.farm.generate import Order, generate
 from facewright.farm.worker import Station, open_maker
@@ -180,7 +180,7 @@ def test_the_command_refines_a_dataset_and_again_only_with_other_weights(tmp_pat
 def test_paths_of_both_parts_are_made_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     here = str(tmp_path)
-    assert cli._spec("a.safetensors+webcam") == f"{here}/a.safetensors+webcam"
-    assert cli._spec("a.safetensors+my.yaml") == f"{here}/a.safetensors+{here}/my.yaml"
-    assert cli._spec("a+b/c.safetensors") == f"{here}/a+b/c.safetensors"
-    assert cli._spec("webcam") == "webcam"
+    assert commands.spec("a.safetensors+webcam") == f"{here}/a.safetensors+webcam"
+    assert commands.spec("a.safetensors+my.yaml") == f"{here}/a.safetensors+{here}/my.yaml"
+    assert commands.spec("a+b/c.safetensors") == f"{here}/a+b/c.safetensors"
+    assert commands.spec("webcam") == "webcam"

@@ -6,7 +6,7 @@ import torch
 from kornia.color import rgb_to_lab
 from PIL import Image
 
-from facewright import cli
+from facewright import commands
 from facewright.errors import AssetError, DatasetError
 from facewright.refining import TRANSFERS, split_spec
 from facewright_refiner import apply, drift
@@ -82,9 +82,9 @@ def test_specs_are_split_and_made_absolute(tmp_path, monkeypatch):
     assert split_spec("fda:real+webcam") == ("fda:real", "webcam")
     assert split_spec("a+b/c.safetensors") == ("a+b/c.safetensors", "")
     assert split_spec("a+b/c.onnx+none") == ("a+b/c.onnx", "none")
-    assert cli._spec("reinhard:real") == f"reinhard:{tmp_path}/real"
-    assert cli._spec("fda:real+my.yaml") == f"fda:{tmp_path}/real+{tmp_path}/my.yaml"
-    assert cli._spec("x.onnx+none") == f"{tmp_path}/x.onnx+none"
+    assert commands.spec("reinhard:real") == f"reinhard:{tmp_path}/real"
+    assert commands.spec("fda:real+my.yaml") == f"fda:{tmp_path}/real+{tmp_path}/my.yaml"
+    assert commands.spec("x.onnx+none") == f"{tmp_path}/x.onnx+none"
 
 
 def test_folders_that_cannot_be_used_are_named(tmp_path):
