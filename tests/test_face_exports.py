@@ -287,4 +287,4 @@ def test_a_dataset_of_an_older_contract_is_one_sentence(tmp_path, capsys):
     capsys.readouterr()
     assert cli.main(["export", str(place), "--as", "lapa", "-o", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert "its labels are version 1.0 of the contract, this Facewright reads 1.1" in said
+    assert "its labels are version 1.0 of the contract, this Facewright reads 1.2" in said

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-VERSION = "1.1"
-"""Version of the label contract: the first number changes when an id or an axis changes its meaning."""
+VERSION = "1.2"
+"""Version of the label contract: the first number changes when an id or an axis changes its meaning, the second when
+samples or records get something new."""
 
 
 class Label(IntEnum):
