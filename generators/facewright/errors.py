@@ -17,6 +17,9 @@ A message says what, where (file, field, index) and what to do.
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
+
 
 class FacewrightError(Exception):
     """Base of all deliberate errors."""
@@ -44,6 +47,15 @@ class DatasetError(UserError):
 
 class MissingPackage(UserError):
     """An optional package is needed for what was asked."""
+
+
+def package(name: str, purpose: str) -> ModuleType:
+    """Return the module `name` of an optional package that `purpose` needs. Raises MissingPackage."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        root = name.partition(".")[0]
+        raise MissingPackage(f"{purpose} needs the package {root}; run `python -m pip install {root}`") from None
 
 
 class TrainingError(FacewrightError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import io
 import math
 from collections.abc import Callable
@@ -14,8 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from facewright import errors
 from facewright.dataset.reader import Dataset
-from facewright.errors import DatasetError, MissingPackage
+from facewright.errors import DatasetError
 from facewright.render import Frame
 from facewright.schema import MAPPINGS, SIDES, Label, side_label
 from facewright.truth import CameraTruth, Ellipse, EyeTruth, Truth
@@ -106,13 +106,7 @@ class Format(NamedTuple):
 
 def package(name: str, format_name: str) -> Any:
     """Return the module `name`. Raises MissingPackage where it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        root = name.partition(".")[0]
-        raise MissingPackage(
-            f"exporting as {format_name} needs the package {root}; run `python -m pip install {root}`"
-        ) from None
+    return errors.package(name, f"exporting as {format_name}")
 
 
 def require_faces(dataset: Dataset, format_name: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from facewright.errors import MissingPackage, UserError
+from facewright.errors import UserError, package
 from facewright.face.basis import head_basis
 from facewright.face.landmarks import ibug68
 from facewright.face.packs import HeadPack
@@ -94,7 +94,7 @@ class Fit:
 
 def register(other: Other, source: str, licence: str) -> tuple[HeadPack, Fit]:
     """Return the head pack that `other` becomes, and how well it lies. Raises UserError where it does not."""
-    spline = _interpolate().RBFInterpolator
+    spline = package("scipy.interpolate", "making head packs").RBFInterpolator
     basis = head_basis()
     ours = basis.template - basis.origin
     marks = topology().rest[ibug68()]
@@ -132,7 +132,7 @@ def register(other: Other, source: str, licence: str) -> tuple[HeadPack, Fit]:
     known = skin[good]
     fill = spline(ours[known], read[good].reshape(len(known), -1), neighbors=24, kernel="linear", smoothing=SMOOTHING)
     axes = fill(ours).reshape(len(ours), -1, 3)
-    far = np.array(_tree()(ours[known]).query(ours)[0])
+    far = np.array(_tree(ours[known]).query(ours)[0])
     axes *= np.clip(1 - far / REACH_MM, 0, 1)[:, None, None]
     axes[skin] = trust[:, None, None] * read + (1 - trust)[:, None, None] * axes[skin]
     low, high = NECK_MM
@@ -160,7 +160,7 @@ def _bent(spline: Any, start: Array, goal: Array, points: Array) -> Array:
 
 def _outward(triangles: Array, vertices: Array, points: Array, facing: Array) -> Array:
     """Return `triangles` wound so that most look where the nearest of `points` (N, 3) face."""
-    near = _tree()(points).query(vertices[triangles].mean(axis=1))[1]
+    near = _tree(points).query(vertices[triangles].mean(axis=1))[1]
     normals = face_normals(vertices, triangles[:, [0, 1, 2, 2]])
     return triangles if (normals * facing[near]).sum() > 0 else triangles[:, ::-1]
 
@@ -170,23 +170,18 @@ def _closest(points: Array, facing: Array, vertices: Array, triangles: Array) ->
 
     Triangles that look away from `facing` (N, 3) count as FAR_MM farther: the inside of a mouth is no lip.
     """
-    try:
-        from trimesh.triangles import closest_point, points_to_barycentric
-    except ImportError:
-        raise MissingPackage(
-            "head packs are made with trimesh; install it with `pip install 'facewright[packs]'`"
-        ) from None
+    triangle = package("trimesh.triangles", "making head packs")
     corners = vertices[triangles]
     normals = face_normals(vertices, triangles[:, [0, 1, 2, 2]])
-    near = np.asarray(_tree()(corners.mean(axis=1)).query(points, k=CANDIDATES)[1])
+    near = np.asarray(_tree(corners.mean(axis=1)).query(points, k=CANDIDATES)[1])
     flat = near.ravel()
-    place = closest_point(corners[flat], np.repeat(points, CANDIDATES, axis=0)).reshape(*near.shape, 3)
+    place = triangle.closest_point(corners[flat], np.repeat(points, CANDIDATES, axis=0)).reshape(*near.shape, 3)
     away = np.linalg.norm(place - points[:, None], axis=2)
     away += FAR_MM * (np.einsum("nki,ni->nk", normals[near], facing) < 0)
     best = away.argmin(axis=1)
     row = np.arange(len(points))
     chosen, place = near[row, best], place[row, best]
-    return place, chosen, points_to_barycentric(corners[chosen], place), away[row, best]
+    return place, chosen, triangle.points_to_barycentric(corners[chosen], place), away[row, best]
 
 
 def _obj(path: Path) -> tuple[Array, Array]:
@@ -208,17 +203,6 @@ def _obj(path: Path) -> tuple[Array, Array]:
     return vertices, triangles
 
 
-def _interpolate() -> Any:
-    try:
-        from scipy import interpolate
-    except ImportError:
-        raise MissingPackage(
-            "head packs are made with scipy; install it with `pip install 'facewright[packs]'`"
-        ) from None
-    return interpolate
-
-
-def _tree() -> Any:
-    from scipy.spatial import KDTree
-
-    return KDTree
+def _tree(points: Array) -> Any:
+    """Return what finds the nearest of `points` (N, 3)."""
+    return package("scipy.spatial", "making head packs").KDTree(points)

@@ -7,7 +7,6 @@ those of the data set's own convention; `Real.classes` names them.
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from PIL import Image
 
-from facewright.errors import DatasetError, MissingPackage
+from facewright import errors
+from facewright.errors import DatasetError
 from facewright.schema import BISENET, CELEBAMASK_HQ, FACESYNTHETICS, LAPA
 from facewright_refiner.pictures import DAMAGED, SUFFIXES
 
@@ -176,13 +176,7 @@ def natural(path: Path) -> list[tuple[int, int, str]]:
 
 def package(name: str, format_name: str) -> Any:
     """Return the module `name`. Raises MissingPackage where it is not installed."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        root = name.partition(".")[0]
-        raise MissingPackage(
-            f"reading {format_name} needs the package {root}; run `python -m pip install {root}`"
-        ) from None
+    return errors.package(name, f"reading {format_name}")
 
 
 def grey(picture: Array) -> Array:
