@@ -185,7 +185,7 @@ class Writer:
             for place in loose.get(index, {}).values():
                 layout.remove(place.path)
         touched = {place.path for index in indices for place in packed.get(index, {}).values()}
-        for path in {*touched, *damaged}:
+        for path in sorted({*touched, *damaged}):
             kept = {
                 index: mine
                 for index, files in packed.items()

@@ -112,11 +112,10 @@ def register(other: Other, source: str, licence: str) -> tuple[HeadPack, Fit]:
     skin = np.unique(basis.faces[np.isin(basis.part, [names.index(part) for part in SKIN])])
     facing = vertex_normals(ours, basis.faces)[skin]
     triangles = _outward(other.triangles, surface, ours[skin], facing)
-    rng = np.random.default_rng(0)
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         place, _, _, away = _closest(ours[skin], facing, surface, triangles)
         good = np.nonzero(away < FAR_MM)[0]
-        some = rng.choice(good, min(ANCHORS, len(good)), replace=False)
+        some = good[number :: max(1, len(good) // ANCHORS)]
         surface = surface + _bent(spline, place[some], ours[skin[some]], surface)
     place, triangle, share, away = _closest(ours[skin], facing, surface, triangles)
     trust = np.clip((FAR_MM - away) / (FAR_MM - NEAR_MM), 0, 1)
