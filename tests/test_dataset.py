@@ -229,6 +229,33 @@ def test_a_claim_from_elsewhere_holds_until_its_lease_ends(tmp_path):
     assert claim.holder(path)["pid"] == os.getpid()
 
 
+def test_a_claim_is_never_seen_without_its_holder(tmp_path, monkeypatch):
+    """A worker killed while it claims must leave no claim that looks alive."""
+    path, link, seen = tmp_path / "000001.json", os.link, []
+
+    def killed_before(source, target):
+        seen.append((json.loads(source.read_text())["pid"], target.exists()))
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", killed_before)
+    assert claim.acquire(path)
+    assert seen == [(os.getpid(), False)]
+    assert [item.name for item in tmp_path.iterdir()] == ["000001.json"]
+    assert not claim.acquire(path)
+
+
+@pytest.mark.parametrize("number", claim.NO_LINKS)
+def test_claims_work_without_hard_links(tmp_path, monkeypatch, number):
+    def refuse(source, target):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert claim.acquire(tmp_path / "a.json")
+    assert claim.holder(tmp_path / "a.json")["pid"] == os.getpid()
+    assert not claim.acquire(tmp_path / "a.json")
+    assert [item.name for item in tmp_path.iterdir()] == ["a.json"]
+
+
 def test_leftovers_of_killed_runs_are_ignored_and_cleaned(tmp_path):
     writer = fill(tmp_path / "d", [0])
     frames = tmp_path / "d/frames"

@@ -8,6 +8,7 @@ workers that both hold an index do no harm: records are atomic and equal.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -18,6 +19,8 @@ from typing import Any
 
 from facewright.dataset.layout import remove, writing
 
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL, errno.ENOENT)
+"""How file systems say that they have no hard links; or that somebody tidied up what was to be linked."""
 LEASE_S = 1800.0
 """A claim from another machine, or an unreadable one, that is older than this is taken over."""
 
@@ -27,15 +30,31 @@ def acquire(path: Path) -> bool:
     with writing(path):
         for _ in range(2):
             try:
-                handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+                _create(path)
             except FileExistsError:
                 if not _remove_if_stale(path):
                     return False
                 continue
-            with os.fdopen(handle, "w") as file:
-                json.dump(_me(), file)
             return True
     return False
+
+
+def _create(path: Path) -> None:
+    """Create the claim `path` with its content at once, where the file system has links. Raises FileExistsError."""
+    text = json.dumps(_me())
+    made = path.with_name(f".{path.name}.{os.getpid()}.new.tmp")
+    try:
+        made.write_text(text)
+        os.link(made, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY), "w") as file:
+            file.write(text)
+    finally:
+        remove(made)
 
 
 def release(path: Path) -> None:
@@ -61,7 +80,7 @@ def is_live(path: Path) -> bool:
     owner = holder(path)
     if owner.get("host") == socket.gethostname() and isinstance(owner.get("pid"), int):
         return _birth(owner["pid"]) == owner.get("birth")
-    return age < (LEASE_S if owner else 10.0)  # an empty claim was just born, or its writer died while writing it
+    return age < (LEASE_S if owner else 10.0)  # without links, an empty one was just born or its writer died
 
 
 def _remove_if_stale(path: Path) -> bool:
