@@ -27,7 +27,8 @@ def put(**changes):
         ({"shines_x": 0, "shines_y": 0, "shines_z": 0}, "lamp 1: numbers 4 to 6 are the direction"),
         ({"width": 0.0}, "width must be above 0 mm"),
         ({"spread_deg": 200.0}, r"spread must lie in \[1, 180\] deg, got 200"),
-        ({"height": 0.0, "spread_deg": 0.5}, r"spread must lie in \[1, 360\] deg"),
+        ({"height": 0.0, "spread_deg": 0.5}, r"spread must lie in \[1, 180\] deg or be 360"),
+        ({"height": 0.0, "spread_deg": 200.0}, r"or be 360, got 200"),
         ({"red": -1.0}, "power must be at least 0 W, got -1"),
     ],
 )

@@ -34,6 +34,8 @@ LENS_MM = 9.0
 """Depth of a lens seen from the side: sagitta and thickness of thick ones; reasoned."""
 OUTLINE_MM = 12.0
 """Jump between neighbouring pixels that is an outline and no slope: lips and the tip of the nose stand out less."""
+OBLIQUE = 0.6
+"""Sine of the angle (37 deg) from which on the bridge of the nose and the lips may lie on the face's outline."""
 DEPTH_MM = 0.6
 """Largest median difference of the depth layer from visible landmarks' own depth."""
 CANONICAL_MM = 0.6
@@ -289,17 +291,22 @@ def _on_lens(points: Array, eye: EyeTruth, truth: Truth) -> Array:
     """Return which `points` (N, 2) px may show the lens before `eye`: its front or from aside its LENS_MM of depth."""
     if not len(eye.lens_2d) or not len(points):
         return np.zeros(len(points), bool)
-    aside = np.linalg.norm(np.cross(truth.head.rotation[:, 2], eye.centre_mm / np.linalg.norm(eye.centre_mm)))
-    reach = LENS_MM * aside * truth.camera.K[0, 0] / max(1.0, float(eye.centre_mm[2]))
+    reach = LENS_MM * _aside(truth, eye.centre_mm) * truth.camera.K[0, 0] / max(1.0, float(eye.centre_mm[2]))
     near = np.linalg.norm(points[:, None] - eye.lens_2d, axis=2).min(axis=1) < reach
     return near | inside_polygon(points, eye.lens_2d)
+
+
+def _aside(truth: Truth, point: Array) -> float:
+    """Return the sine of the angle between the head's forward axis and the view of `point` (3,), camera mm."""
+    return float(np.linalg.norm(np.cross(truth.head.rotation[:, 2], point / np.linalg.norm(point))))
 
 
 def _firm_landmarks(frame: Frame, layer: Array) -> tuple[Array, Array, Array, float]:
     """Return visible landmarks of nose and lips, row and column of their pixels, and a pixel's size there in mm.
 
     Fleshy landmarks on a slope against the view change depth within a pixel; the bridge and lips do not, unless they
-    lie on the outline, as in profile: there `layer` (H, W, C) mm jumps by OUTLINE_MM beside them.
+    lie on the outline, as in profile: seen so, those are left out beside which `layer` (H, W, C) mm jumps by
+    OUTLINE_MM. From the front none is, whatever the layer does: a damaged one would excuse itself.
     """
     truth = frame.truth
     chosen = np.array([28, 29, 30, 33, 51, 57])
@@ -311,6 +318,7 @@ def _firm_landmarks(frame: Frame, layer: Array) -> tuple[Array, Array, Array, fl
     around = layer[row + step[:, 0], column + step[:, 1]]
     pixel_mm = float(truth.landmarks_3d_mm[chosen, 2].mean() / truth.camera.K[0, 0]) if len(chosen) else 0.0
     firm = np.linalg.norm(around - layer[row, column], axis=2).max(axis=0) < OUTLINE_MM + 3 * pixel_mm
+    firm |= _aside(truth, truth.head.translation_mm) < OBLIQUE
     return chosen[firm], row[firm], column[firm], pixel_mm
 
 

@@ -297,7 +297,7 @@ def _user_lamp(bpy: Any, lamp: Lamp, spectrum: str, collection: Any) -> None:
     else:
         data.shadow_soft_size = lamp.width / 2 * METRES
     if kind == "SPOT":
-        data.spot_size = math.radians(min(lamp.spread_deg, 180.0))
+        data.spot_size = math.radians(lamp.spread_deg)
     power = lamp.power if spectrum == "rgb" else np.full(3, lamp.power.mean())
     data.energy = float(power.max())
     data.color = power / power.max() if power.any() else np.ones(3)

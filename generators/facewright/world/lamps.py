@@ -19,9 +19,8 @@ class Lamp:
     """One lamp: LAMP_NUMBERS numbers, in this order.
 
     `place` (3) in world mm; `shines` (3) the direction into which it shines, of any length; `width` and `height` of a
-    rectangle in mm, or height 0 for a ball of that width; `spread_deg`, the full angle of what it lights: 180 is all
-    of a rectangle's front, 360 all round a ball; `power` (3) in W of red, green and blue (linear Rec.709), as Blender
-    has it.
+    rectangle in mm, or height 0 for a ball of that width; `spread_deg`, the full angle of what it lights, up to 180,
+    or 360 for a ball that lights all round; `power` (3) in W of red, green and blue (linear Rec.709) as in Blender.
     """
 
     place_x: float
@@ -60,15 +59,15 @@ class Lamp:
 
     def check(self, name: str) -> None:
         """Raise a RecipeError that begins with `name` where this is no lamp."""
-        front = 180.0 if self.height else 360.0
         if not (self.shines_x or self.shines_y or self.shines_z):
             raise RecipeError(f"{name}: numbers 4 to 6 are the direction into which it shines; give one that is not 0")
         if self.width <= 0 or self.height < 0:
             raise RecipeError(
                 f"{name}: width must be above 0 mm and height at least 0, got {self.width:g}, {self.height:g}"
             )
-        if not 1 <= self.spread_deg <= front:
-            raise RecipeError(f"{name}: spread must lie in [1, {front:g}] deg, got {self.spread_deg:g}")
+        if not (1 <= self.spread_deg <= 180 or (self.spread_deg == 360 and not self.height)):
+            ball = "" if self.height else " or be 360"
+            raise RecipeError(f"{name}: spread must lie in [1, 180] deg{ball}, got {self.spread_deg:g}")
         if min(self.power) < 0:
             raise RecipeError(f"{name}: power must be at least 0 W, got {min(self.power):g}")
 
