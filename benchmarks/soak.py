@@ -3,8 +3,8 @@
     python benchmarks/soak.py FOLDER [--frames 2000] [--minutes 90]
 
 Renders shares of faces and eyes, visible and infrared, path traced, with every kind of hair, beard, wear, glasses,
-lamp, expression and backdrop equally often (none half the time), then runs `check` on all of it. A further run in the same
-FOLDER continues. Writes benchmarks/results/soak.{json,md}: resident memory of coordinator and worker over frames,
+lamp, expression and backdrop equally often (none half the time), then runs `check` on all of it. A further run in
+the same FOLDER continues. Writes benchmarks/results/soak.{json,md}: memory of coordinator and worker over frames,
 failed checks by name, and how long the log was. Frames are timed only to know what the run took.
 """
 

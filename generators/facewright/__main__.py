@@ -11,8 +11,11 @@ def run() -> None:
     from facewright.cli import arguments, main
 
     code = main(arguments(sys.argv))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # nobody listens, as behind `| head`, or the disk is full
+        code = code or 1
     os._exit(code)
 
 

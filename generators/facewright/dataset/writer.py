@@ -58,7 +58,8 @@ def _locked(folder: Path) -> Iterator[None]:
             f"with `facewright worker {folder}`"
         )
     try:
-        yield
+        with claim.renewed(lock):
+            yield
     finally:
         claim.release(lock)
 
@@ -143,14 +144,15 @@ class Writer:
             with contextlib.suppress(ValueError):  # a layer of the wrong shape may be why it is here
                 layout.write_atomic(folder / layout.layer_file(index, name), layout.encode_layer(name, values))
         layout.write_atomic(folder / "sample.json", json.dumps(sample, indent=1).encode())
-        layout.write_atomic(folder / "error.txt", error.encode())
+        layout.write_atomic(folder / "error.txt", error.encode(errors="replace"))
 
     def clean(self) -> None:
-        """Remove what killed runs left: dead claims, and temporary files that no live claim covers."""
-        claims = self.folder / layout.CLAIMS
-        for path in claims.glob("*.json"):
-            if not claim.is_live(path):
-                claim.release(path)
+        """Remove what killed runs left: dead claims, temporary files of no live one, quarantines of what was made."""
+        for path in (self.folder / layout.CLAIMS).glob("*.json"):
+            with layout.writing(path):
+                claim.remove_if_stale(path)
+        for index in self.quarantined() & self.done():
+            shutil.rmtree(self.folder / layout.QUARANTINE / layout.stem(index), ignore_errors=True)
         for path in self.folder.glob("**/.*.tmp"):
             index = layout.index_of(path.name[1:])
             if index is None or not self._claim_path(index).exists():
