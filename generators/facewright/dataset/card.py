@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,9 +56,11 @@ class Card:
         path = folder / CARD
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            if data.pop("format") != FORMAT:
+            if data["format"] != FORMAT:
                 raise ValueError("it is of another format")
-            data.pop("count")
+            if data.pop("sha256", "") not in ("", _hash(data)):
+                raise ValueError("its content is not what was written; without its sha256 it is taken as it is")
+            del data["format"], data["count"]
             data["ranges"] = tuple((int(start), int(stop)) for start, stop in data["ranges"])
             data["made_with"] = tuple(data["made_with"])
             return Card(**data)
@@ -72,7 +75,7 @@ class Card:
     def save(self, folder: Path) -> None:
         """Write the card. Raises OutputError."""
         data = {"format": FORMAT, "count": len(self.wanted)} | dataclasses.asdict(self)
-        write_atomic(folder / CARD, dump(data, indent=2))
+        write_atomic(folder / CARD, dump(data | {"sha256": _hash(data)}, indent=2))
 
     def check_same(self, other: Card, folder: Path) -> None:
         """Raise OutputError unless `other` may continue this dataset."""
@@ -104,3 +107,8 @@ class Card:
         """Return the card with `about` among the makers."""
         known = about in self.made_with
         return self if known else dataclasses.replace(self, made_with=(*self.made_with, about))
+
+
+def _hash(data: dict[str, Any]) -> str:
+    """Return the SHA-256 of a card without its own, in whatever order its fields are."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

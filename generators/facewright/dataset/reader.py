@@ -45,13 +45,16 @@ def loose_places(folder: Path) -> dict[int, Places]:
     """Return index -> file name -> Place of the records in DIR/frames; files without a record are not listed."""
     frames = folder / layout.FRAMES
     found: dict[int, Places] = {}
-    if not frames.is_dir():
+    try:
+        with os.scandir(frames) as entries:
+            for entry in entries:
+                index = layout.index_of(entry.name)
+                if index is not None:
+                    found.setdefault(index, {})[entry.name] = Place(frames / entry.name)
+    except FileNotFoundError:
         return found
-    with os.scandir(frames) as entries:
-        for entry in entries:
-            index = layout.index_of(entry.name)
-            if index is not None:
-                found.setdefault(index, {})[entry.name] = Place(frames / entry.name)
+    except OSError as error:
+        raise DatasetError(f"{frames}: cannot be read ({error.strerror}); check its permissions") from None
     return {index: files for index, files in found.items() if f"{layout.stem(index)}.json" in files}
 
 
@@ -134,9 +137,10 @@ class Dataset(Sequence[Frame]):
             checks = [Check(**check) for check in record["checks"]]
             truth = Truth.from_data(record["truth"])
             sample = Sample.from_data(record["sample"])
-        except (KeyError, TypeError, ValueError) as error:
+            made = record["made"]
+            return Frame(sample, layers, truth, checks, dict(made["seconds"]), dict(made["about"]))
+        except (KeyError, TypeError, ValueError, AttributeError, DatasetError) as error:
             raise DatasetError(f"{self.folder}: record {index} does not fit the label schema ({error})") from None
-        return Frame(sample, layers, truth, checks, dict(record["made"]["seconds"]), dict(record["made"]["about"]))
 
     def record(self, index: int) -> dict[str, Any]:
         """Return the JSON record of `index` (see docs/labels.md) without reading any layer."""
@@ -148,6 +152,7 @@ class Dataset(Sequence[Frame]):
             record = layout.unseal(place.read())
             if record["index"] != index or not isinstance(record["layers"], dict):
                 raise ValueError("it belongs to another frame")
+            _require_layers(index, record["layers"])
             return record
         except (ValueError, KeyError, TypeError) as error:
             raise self._damaged(name, str(error)) from None
@@ -168,6 +173,15 @@ class Dataset(Sequence[Frame]):
 
     def _damaged(self, name: str, why: str) -> DatasetError:
         return DatasetError(f"{self.folder}: {name} is damaged ({why}); {REPAIR.format(self.folder)}")
+
+
+def _require_layers(index: int, layers: dict[str, Any]) -> None:
+    """Raise ValueError unless each of a record's `layers` has the one name that its file may have."""
+    for name, noted in layers.items():
+        if name not in LAYERS or noted["file"] != layout.layer_file(index, name):
+            raise ValueError(f"it names a file that is not a layer of frame {index}")
+        if not isinstance(noted["bytes"], int) or not isinstance(noted["sha256"], str):
+            raise ValueError(f"it has no size and hash of layer {name}")
 
 
 def _known(layers: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -302,9 +302,12 @@ def _checks(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _failures(folder: Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted((folder / layout.QUARANTINE).glob("*/error.txt")):
+        index = layout.index_of(path.parent.name)
+        if index is None:
+            continue
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["(no message)"]
         trace = lines[0].startswith("Traceback")
-        found.append({"index": int(path.parent.name), "error": lines[-1] if trace else lines[0]})
+        found.append({"index": index, "error": lines[-1] if trace else lines[0]})
     return found
 
 

@@ -220,12 +220,12 @@ def probe(folder: Path, card: Card) -> bool:
 
     Changes nothing. Raises OutputError where the dataset of `card` cannot go there.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: is a file; give a folder")
-    if (folder / layout.CARD).exists():
-        Card.load(folder).check_same(card, folder)
-        return True
     with layout.writing(folder):
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder}: is a file; give a folder")
+        if (folder / layout.CARD).exists():
+            Card.load(folder).check_same(card, folder)
+            return True
         names = [item.name for item in folder.iterdir()] if folder.is_dir() else []
     if any(name != layout.LOCK and not name.endswith(".tmp") for name in names):
         raise OutputError(f"{folder}: is not empty and not a Facewright dataset; choose a new or empty folder")
