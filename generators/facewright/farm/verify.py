@@ -52,6 +52,10 @@ def _bad(folder: Path, emit: Emit) -> list[int]:
         except (DatasetError, CheckError) as error:
             bad.append(index)
             emit({"event": "quarantine", "index": index, "error": str(error)})
+        except Exception as error:  # whatever one record holds, the others are checked
+            bad.append(index)
+            text = f"frame {index} does not fit the label schema ({type(error).__name__}: {error})"
+            emit({"event": "quarantine", "index": index, "error": text})
     seconds = round(time.monotonic() - begun, 1)
     emit({"event": "done", "made": len(dataset) - len(bad), "failed": len(bad), "seconds": seconds})
     return bad
