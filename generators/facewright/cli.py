@@ -288,5 +288,8 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 
 def _say(text: str) -> None:
+    """Print one line on stderr; what a file or a name holds can neither break it nor command the terminal."""
+    line = " ".join(text.splitlines())
+    shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
     with contextlib.suppress(OSError):  # nobody listens
-        print(" ".join(text.split("\n")), file=sys.stderr, flush=True)
+        print(shown, file=sys.stderr, flush=True)

@@ -152,7 +152,10 @@ def _records(dataset: Dataset) -> tuple[list[dict[str, Any]], list[dict[str, Any
     found, damaged = [], []
     for index in _spread(dataset.indices, MAX_RECORDS):
         try:
-            found.append(dataset.record(index))
+            dataset.with_layers(()).frame(index)
+            record = dataset.record(index)
+            record["truth"] = {name: record["truth"][name] for name in ("gaze", "head", "occluded")}  # landmarks weigh
+            found.append(record)
         except DatasetError as error:
             damaged.append({"index": index, "error": str(error)})
     return found, damaged

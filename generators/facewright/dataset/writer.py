@@ -18,7 +18,7 @@ from typing import Any
 from facewright import schema
 from facewright.dataset import claim, layout
 from facewright.dataset.card import Card
-from facewright.dataset.reader import Places, loose_places, shard_places
+from facewright.dataset.reader import Places, indices, loose_places, shard_places
 from facewright.errors import FrameError, OutputError
 from facewright.render import Frame
 
@@ -83,7 +83,7 @@ class Writer:
 
     def done(self) -> set[int]:
         """Return the indices whose records exist."""
-        return set(loose_places(self.folder)) | set(shard_places(self.folder))
+        return indices(self.folder)
 
     def quarantined(self) -> set[int]:
         """Return the indices in quarantine."""
@@ -151,12 +151,15 @@ class Writer:
         for path in (self.folder / layout.CLAIMS).glob("*.json"):
             with layout.writing(path):
                 claim.remove_if_stale(path)
-        for index in self.quarantined() & self.done():
+        quarantined = self.quarantined()
+        for index in quarantined & self.done() if quarantined else ():
             shutil.rmtree(self.folder / layout.QUARANTINE / layout.stem(index), ignore_errors=True)
-        for path in self.folder.glob("**/.*.tmp"):
-            index = layout.index_of(path.name[1:])
-            if index is None or not self._claim_path(index).exists():
-                layout.remove(path)
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                if name.startswith(".") and name.endswith(".tmp"):
+                    index = layout.index_of(name[1:])
+                    if index is None or not self._claim_path(index).exists():
+                        layout.remove(Path(folder) / name)
 
     def pack(self) -> None:
         """Move loose records into deterministic WebDataset shards, SHARD_RECORDS indices in each. Raises OutputError.
@@ -178,20 +181,20 @@ class Writer:
                 for place in loose.get(index, {}).values():
                     layout.remove(place.path)
 
-    def discard(self, indices: Collection[int]) -> None:
+    def discard(self, bad: Collection[int]) -> None:
         """Take frames out, so that a later run makes them anew; a damaged shard keeps its other records."""
         loose, damaged = loose_places(self.folder), list[Path]()
         packed = shard_places(self.folder, damaged)
-        for index in indices:
+        for index in bad:
             layout.remove(self.folder / layout.FRAMES / f"{layout.stem(index)}.json")  # the record first: it counts
             for place in loose.get(index, {}).values():
                 layout.remove(place.path)
-        touched = {place.path for index in indices for place in packed.get(index, {}).values()}
+        touched = {place.path for index in bad for place in packed.get(index, {}).values()}
         for path in sorted({*touched, *damaged}):
             kept = {
                 index: mine
                 for index, files in packed.items()
-                if index not in indices and (mine := {n: place for n, place in files.items() if place.path == path})
+                if index not in bad and (mine := {n: place for n, place in files.items() if place.path == path})
             }
             if kept:
                 _write_shard(path, kept)
