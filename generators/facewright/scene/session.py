@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from facewright import labels
+from facewright import labels, process
 from facewright.dataset import exr
 from facewright.errors import FacewrightError, RenderError, UserError
 from facewright.eye.iris import iris_albedo, sclera_albedo
@@ -67,8 +67,7 @@ class CyclesRenderer:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> CyclesRenderer:
-        shared = Path("/dev/shm")
-        self._folder = tempfile.TemporaryDirectory(prefix="facewright-", dir=shared if shared.is_dir() else None)
+        self._folder = process.scratch()
         used = self._choose_device()
         self._denoiser = compat.has_denoiser()
         if not self._denoiser:
