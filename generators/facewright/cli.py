@@ -86,10 +86,15 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--start", type=_number(0, MAX_COUNT), default=0, metavar="I", help="first index (default 0)")
     add.add_argument(
         "--workers",
-        type=_number(0, 1024),
-        default=1,
+        type=_number(0, 100_000),
         metavar="W",
-        help="processes (default 1); 0 only prepares the folder for `facewright worker`",
+        help="processes (default 1), or actors with --ray (default as many as the cluster holds); 0 only prepares the "
+        "folder for `facewright worker`",
+    )
+    add.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="render on a Ray cluster: local, auto, HOST:PORT or ray://HOST:PORT (see docs/scale.md)",
     )
     add.add_argument("--refine", default="none", metavar="REFINER", help=f"{_REFINER} (default none)")
     add.add_argument("--tar", action="store_true", help="pack the records into WebDataset shards")

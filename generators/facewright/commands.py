@@ -21,6 +21,7 @@ DONE, SOME_FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 def generate(args: argparse.Namespace) -> int:
     """Render a dataset, or continue one."""
+    from facewright.farm import local, ray
     from facewright.farm.generate import Order, generate, missing
 
     recipe = Recipe.load(args.recipe, args.changes)
@@ -30,8 +31,18 @@ def generate(args: argparse.Namespace) -> int:
         print(f"would render {len(todo)} of {args.count} frames of {recipe.name} ({recipe.digest}) into {args.output}")
         return DONE
     args.resume = f"stopped; run the same command again to continue in {args.output}"
-    with watch(f"rendering {recipe.name}:", json_events=args.json_events) as emit:
-        failed = generate(order, args.output, _share_threads(station_of(args), args.workers), args.workers, emit)
+    station = station_of(args)
+    run, workers = local.run, 1 if args.workers is None else args.workers
+    with contextlib.ExitStack() as stack:
+        emit = stack.enter_context(watch(f"rendering {recipe.name}:", json_events=args.json_events))
+        if args.ray:
+            nowhere = stack.enter_context(Path(os.devnull).open("w"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))  # Ray prints a page for each actor that dies
+            fleet = stack.enter_context(ray.connect(args.ray))
+            run, workers = fleet.run, fleet.places(station) if args.workers is None else args.workers
+        else:
+            station = _share_threads(station, workers)
+        failed = generate(order, args.output, station, workers, emit, run)
     return SOME_FAILED if failed else DONE
 
 

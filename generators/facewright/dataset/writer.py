@@ -108,13 +108,7 @@ class Writer:
 
     def write(self, frame: Frame) -> None:
         """Write the frame's layers, then its record, and lift its quarantine. Raises FrameError, OutputError."""
-        start = time.perf_counter()
-        files = {
-            layout.layer_file(frame.sample.index, name): layout.encode_layer(name, values)
-            for name, values in frame.layers.items()
-        }
-        frame.seconds["encode"] = time.perf_counter() - start
-        self.put(frame.sample.index, files, record_of(frame))
+        self.put(frame.sample.index, encode(frame), record_of(frame))
 
     def put(self, index: int, files: Mapping[str, bytes], record: dict[str, Any]) -> None:
         """Write encoded layer `files`, then `record`, completed with their sizes and hashes."""
@@ -198,6 +192,17 @@ class Writer:
 
     def _claim_path(self, index: int) -> Path:
         return self.folder / layout.CLAIMS / f"{layout.stem(index)}.json"
+
+
+def encode(frame: Frame) -> dict[str, bytes]:
+    """Return file name -> content of the frame's layers, and note in the frame how long that took."""
+    start = time.perf_counter()
+    files = {
+        layout.layer_file(frame.sample.index, name): layout.encode_layer(name, values)
+        for name, values in frame.layers.items()
+    }
+    frame.seconds["encode"] = time.perf_counter() - start
+    return files
 
 
 def record_of(frame: Frame) -> dict[str, Any]:

@@ -42,11 +42,14 @@ class Order:
         return dataclasses.replace(card, shard_records=SHARD_RECORDS if self.tar else 0)
 
 
-def generate(order: Order, folder: Path, station: Station, workers: int, emit: Emit) -> int:
+def generate(
+    order: Order, folder: Path, station: Station, workers: int, emit: Emit, run: Callable[..., None] = local.run
+) -> int:
     """Make the order's frames that `folder` lacks and return how many of its frames failed.
 
-    Frames that other workers have claimed are waited for; what is in quarantine, from this run or an earlier one, is
-    tried once more at the end. `workers` 0 only prepares the folder for `facewright worker`. Raises UserError.
+    `run` renders some of them: on this machine, or on a cluster as `ray.Fleet.run` does. Frames that other workers have
+    claimed are waited for; what is in quarantine, from this run or an earlier one, is tried once more at the end.
+    `workers` 0 only prepares the folder for `facewright worker`. Raises UserError.
     """
     with open_for_writing(folder, order.card) as writer:
         writer.clean()
@@ -57,8 +60,7 @@ def generate(order: Order, folder: Path, station: Station, workers: int, emit: E
             return 0
         start = time.monotonic()
         try:
-            run = partial(local.run, writer, order.recipe, station=station, emit=ledger)
-            _render(writer, order, run, workers, ledger)
+            _render(writer, order, partial(run, writer, order.recipe, station=station, emit=ledger), workers, ledger)
         finally:
             writer.clean()
             writer.save_card(ledger.sign(writer.card))
