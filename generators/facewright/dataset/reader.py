@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,13 +11,29 @@ from typing import Any, NamedTuple, overload
 from facewright import schema
 from facewright.dataset import layout
 from facewright.dataset.card import Card
-from facewright.errors import DatasetError
+from facewright.errors import DatasetError, package
 from facewright.render import LAYERS, Check, Frame
 from facewright.sample import Sample
 from facewright.truth import Truth
 
 REPAIR = "run `facewright check {} --repair`, then the same `facewright generate` again to make it anew"
 """What to do about damage; the folder goes into the braces."""
+
+
+def located(folder: str | Path) -> Path:
+    """Return the folder as a path; "s3://bucket/folder", or another URL, as one that fsspec reads.
+
+    Raises MissingPackage, DatasetError where nothing installed knows such a URL.
+    """
+    if "://" not in str(folder):
+        return Path(folder)
+    upath = package("upath", f"{folder}", "universal-pathlib fsspec s3fs")
+    try:
+        place = upath.UPath(str(folder), use_listings_cache=False)
+        place.fs.invalidate_cache()
+    except (ImportError, ValueError) as error:
+        raise DatasetError(f"{folder}: no package that is installed reads it ({error})") from None
+    return place
 
 
 class Place(NamedTuple):
@@ -47,11 +62,10 @@ def loose_places(folder: Path) -> dict[int, Places]:
     found: dict[int, Places] = {}
     if not frames.is_dir():
         return found
-    with os.scandir(frames) as entries:
-        for entry in entries:
-            index = layout.index_of(entry.name)
-            if index is not None:
-                found.setdefault(index, {})[entry.name] = Place(frames / entry.name)
+    for path in frames.iterdir():
+        index = layout.index_of(path.name)
+        if index is not None:
+            found.setdefault(index, {})[path.name] = Place(path)
     return {index: files for index, files in found.items() if f"{layout.stem(index)}.json" in files}
 
 
@@ -63,7 +77,7 @@ def shard_places(folder: Path, damaged: list[Path] | None = None) -> dict[int, P
     found: dict[int, Places] = {}
     for path in sorted((folder / layout.SHARDS).glob("facewright-*.tar")):
         try:
-            with tarfile.open(path, "r:") as archive:
+            with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
                 for member in archive:
                     index = layout.index_of(member.name)
                     if index is not None:
@@ -83,7 +97,7 @@ class Dataset(Sequence[Frame]):
     """
 
     def __init__(self, folder: str | Path, layers: Sequence[str] | None = None) -> None:
-        self.folder = Path(folder)
+        self.folder = located(folder)
         self.card = Card.load(self.folder)
         if self.card.schema != schema.VERSION:
             raise DatasetError(

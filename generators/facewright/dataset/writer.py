@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import io
 import json
@@ -150,16 +149,19 @@ class Writer:
             if index is None or not self._claim_path(index).exists():
                 layout.remove(path)
 
-    def pack(self) -> None:
+    def pack(self, numbers: set[int] | None = None) -> None:
         """Move loose records into deterministic WebDataset shards, SHARD_RECORDS indices in each. Raises OutputError.
 
-        A loose record replaces the shard's own, so packing may be repeated, interrupted and continued.
+        Only those of `numbers`, where given. A loose record replaces the shard's own, so packing may be repeated,
+        interrupted and continued.
         """
         size = self.card.shard_records or SHARD_RECORDS
         loose, packed = loose_places(self.folder), shard_places(self.folder)
         with layout.writing(self.folder / layout.SHARDS):
             (self.folder / layout.SHARDS).mkdir(exist_ok=True)
         for number in sorted({index // size for index in loose}):
+            if numbers is not None and number not in numbers:
+                continue
             mine = {
                 index: {**packed.get(index, {}), **loose.get(index, {})}
                 for index in sorted({*packed, *loose})
@@ -237,10 +239,7 @@ def probe(folder: Path, card: Card) -> bool:
 
 def _continue_or_start(folder: Path, card: Card) -> Card:
     if probe(folder, card):
-        found = Card.load(folder)
-        for start, stop in card.ranges:
-            found = found.extended(start, stop)
-        card = dataclasses.replace(found, shard_records=found.shard_records or card.shard_records)
+        card = Card.load(folder).joined(card)
     card.save(folder)
     layout.write_atomic(folder / layout.RECIPE, layout.dump(card.recipe, indent=2))
     with layout.writing(folder):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import facewright.dataset
 from facewright.check import check_frame
-from facewright.dataset.reader import Dataset
+from facewright.dataset.reader import Dataset, located
 from facewright.dataset.writer import Writer, reopen
 from facewright.errors import CheckError, DatasetError, RecipeError
 from facewright.farm.worker import judge
@@ -16,13 +16,14 @@ from facewright.recipe import Recipe
 from facewright.sample import sample
 
 
-def verify(folder: Path, emit: Emit, repair: bool = False) -> int:
+def verify(folder: Path | str, emit: Emit, repair: bool = False) -> int:
     """Check every frame of the dataset in `folder` and return how many are bad, missing or quarantined.
 
     A frame is good when its files are what was written, its labels agree with its truth, and its sample is what the
     recipe draws. `repair` takes bad frames out, so that the same generate makes them anew. Raises DatasetError where
     the folder is no dataset or, without `repair`, has a shard that cannot be read.
     """
+    folder = located(folder)
     if not repair:
         return len(_bad(folder, emit)) + _missing(folder, emit)
     with reopen(folder) as writer:
