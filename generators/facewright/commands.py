@@ -30,7 +30,7 @@ def generate(args: argparse.Namespace) -> int:
     url = args.output if isinstance(args.output, str) else ""
     if args.spool and not url:
         raise UserError(f"--spool {args.spool}: is only for a URL; -o {args.output} is written where it is")
-    folder: Path = (args.spool or spool_of(url)) if url else args.output
+    folder = Path((args.spool or spool_of(url)) if url else args.output)
     if args.dry_run:
         todo = missing(order, folder, url)
         print(f"would render {len(todo)} of {args.count} frames of {recipe.name} ({recipe.digest}) into {args.output}")

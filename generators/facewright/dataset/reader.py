@@ -56,6 +56,14 @@ class Place(NamedTuple):
 Places = dict[str, Place]
 
 
+def loose_indices(folder: Path) -> set[int]:
+    """Return the indices of the records in DIR/frames: as `loose_places`, in little memory."""
+    frames = folder / layout.FRAMES
+    names = (path.name for path in frames.iterdir()) if frames.is_dir() else ()
+    found = ((layout.index_of(name), name) for name in names if name.endswith(".json"))
+    return {index for index, name in found if index is not None and name == f"{layout.stem(index)}.json"}
+
+
 def loose_places(folder: Path) -> dict[int, Places]:
     """Return index -> file name -> Place of the records in DIR/frames; files without a record are not listed."""
     frames = folder / layout.FRAMES

@@ -17,7 +17,7 @@ from typing import Any
 from facewright import schema
 from facewright.dataset import claim, layout
 from facewright.dataset.card import Card
-from facewright.dataset.reader import Places, loose_places, shard_places
+from facewright.dataset.reader import Places, loose_indices, loose_places, shard_places
 from facewright.errors import FrameError, OutputError
 from facewright.render import Frame
 
@@ -81,7 +81,7 @@ class Writer:
 
     def done(self) -> set[int]:
         """Return the indices whose records exist."""
-        return set(loose_places(self.folder)) | set(shard_places(self.folder))
+        return loose_indices(self.folder) | set(shard_places(self.folder))
 
     def quarantined(self) -> set[int]:
         """Return the indices in quarantine."""
@@ -93,9 +93,10 @@ class Writer:
         """Return whether this process may render `index`; release it with `release`."""
         return claim.acquire(self._claim_path(index))
 
-    def is_claimed(self, index: int) -> bool:
-        """Return whether a live worker, here or elsewhere, has claimed `index`."""
-        return claim.is_live(self._claim_path(index))
+    def claimed(self) -> set[int]:
+        """Return the indices that live workers, here or elsewhere, have claimed."""
+        live = (path.name for path in (self.folder / layout.CLAIMS).glob("*.json") if claim.is_live(path))
+        return {index for name in live if (index := layout.index_of(name)) is not None}
 
     def release(self, index: int) -> None:
         """Give up the claim on `index`."""

@@ -82,7 +82,8 @@ def generate(
 
 def _render(writer: Writer, order: Order, run: Callable[..., None], workers: int, emit: Emit) -> None:
     while pending := plan(writer, order.indices).pending:
-        free = [index for index in pending if not writer.is_claimed(index)]
+        claimed = writer.claimed()
+        free = [index for index in pending if index not in claimed]
         run(free, workers=workers)
         if not free:
             emit({"event": "warning", "message": "waiting for frames that other workers have claimed"})

@@ -13,10 +13,12 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
 import platform
 import re
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -159,6 +161,7 @@ def connect(address: str) -> Iterator[Fleet]:
         if address == "local":
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fw-ray-", ignore_cleanup_errors=True))
             options |= {"include_dashboard": False, "_temp_dir": folder}
+            stack.enter_context(_own_paths())
         else:
             _reach(address)
         stack.callback(ray.shutdown)  # also of what an init that failed has left
@@ -193,6 +196,18 @@ def _advice(error: Exception) -> str:
     if isinstance(error, ConnectionError):
         return "no cluster runs here; `ray start --head` starts one, and --ray local one of this machine alone"
     return text[:300]
+
+
+@contextlib.contextmanager
+def _own_paths() -> Iterator[None]:
+    """Let the processes that are started inside find what this one finds, this very Facewright first."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONPATH")
+        os.environ |= {} if before is None else {"PYTHONPATH": before}
 
 
 @contextlib.contextmanager
@@ -366,7 +381,8 @@ class _Crew:
         if not hand.node:
             self.stillborn += guilty
             if self.stillborn >= local.DEATHS:
-                raise UserError(f"actors of --ray die while they start: {why}")
+                advice = "; install this Facewright on every node" if "No module named" in why else ""
+                raise UserError(f"actors of --ray die while they start: {why}{advice}")
         elif guilty and lost:
             self.emit({"event": "warning", "message": f"an actor died at frame {lost[0]} ({why})"})
             if self._kills(lost[0], hand.node) >= local.DEATHS:
