@@ -57,9 +57,9 @@ NFS_NAMES_S = 20_000.0
 
 def measure() -> dict[str, Any]:
     """Return what a record costs on this machine, in seconds, bytes and frames per second."""
-    recipe = Recipe.load("face", ["image.width=512", "image.height=512"])
+    recipe = Recipe.load("face", ["image.width=512", "image.height=512", "image.samples=16"])
     parcel = cluster.Parcel()
-    with open_maker(Station(renderer="mock"), recipe, "none", print) as (make, _):
+    with open_maker(Station(device="cpu"), recipe, "none", print) as (make, _):
         event = attempt(parcel, sample(recipe, 0, 0), recipe.outputs, make)
     _, files, record = parcel.call[1]
     found = {
@@ -75,6 +75,7 @@ def measure() -> dict[str, Any]:
             found["claim_s"] = _timed(500, lambda index: (writer.claim(index), writer.release(index)))
         found["listing"] = [_listing(Path(folder) / "many", records) for records in (10_000, 100_000)]
         with cluster.connect("local") as fleet:
+            found["look_s"] = _look(fleet, max(WORKERS))
             for name, carried in (("shared", None), ("store", (files, record))):
                 found[f"driver_{name}_s"] = _driver(fleet, recipe, Path(folder) / name, event, carried)
     return found
@@ -106,6 +107,20 @@ def _listing(folder: Path, records: int) -> dict[str, float]:
     size = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     return {"records": records, "files": 2 * len(places), "done_s": done_s, "reader_bytes": size}
+
+
+def _look(fleet: cluster.Fleet, actors: int) -> float:
+    """Return what one look at the answers of so many actors takes, none of which has come."""
+
+    class Silent:
+        def answer(self) -> None:
+            time.sleep(600)
+
+    silent = fleet.ray.remote(Silent).options(num_cpus=0).remote()
+    answers = [silent.answer.remote() for _ in range(actors)]
+    found = _timed(10, lambda _: fleet.ray.wait(answers, num_returns=len(answers), timeout=0))
+    fleet.ray.kill(silent)
+    return found
 
 
 def _driver(fleet: cluster.Fleet, recipe: Recipe, folder: Path, event: dict[str, Any], carried: Any) -> float:
@@ -196,13 +211,12 @@ def page(found: dict[str, Any], price: float) -> str:
     lines = [
         "# The farm on paper",
         "",
-        "Made by `benchmarks/farm_model.py`. Measured on one machine, simulated for many; nothing here was run on more "
-        "than two nodes. Examples, not measurements: the price of a core-hour, the rates of a shared file system and of "
-        "the network.",
+        "Made by `benchmarks/farm_model.py`. Measured on one machine, simulated for many: nothing was run on more than "
+        "two nodes. Examples, not measurements: the price of a core-hour, a shared file system's rate, the network's.",
         "",
         "## Measured",
         "",
-        f"{found['machine']}; a face of 512 px, painted: {found['files']} files, {found['bytes'] / 1e6:.2f} MB.",
+        f"{found['machine']}; a face of 512 px: {found['files']} files, {found['bytes'] / 1e6:.2f} MB.",
         "",
         "| what | seconds |",
         "| --- | --- |",
@@ -210,15 +224,16 @@ def page(found: dict[str, Any], price: float) -> str:
         f"| a claim, made and released | {found['claim_s']:.5f} |",
         f"| the driver, a frame: claim, Ray's round trip, event | {found['driver_shared_s']:.5f} |",
         f"| the same, the frame through the object store and put by the driver | {found['driver_store_s']:.4f} |",
+        f"| a look at the answers of {max(WORKERS):,} actors; it takes in all that have come | {found['look_s']:.4f} |",
         f"| `Writer.done` of {small['records']:,} records with {small['files']:,} files | {small['done_s']:.3f} |",
         f"| `Writer.done` of {large['records']:,} records with {large['files']:,} files | {large['done_s']:.3f} |",
         f"| memory of a reader, bytes a file | {large['reader_bytes'] / large['files']:.0f} |",
         "",
         "## Ten million frames",
         "",
-        f"Core-seconds a frame from `results/frames.json` (its machine: {cores} cores, {stages['machine']['cpu']}); one "
-        f"worker a core. A core-hour at {price:g} $, a shared file system that makes {NFS_NAMES_S:,.0f} names a second, "
-        f"a network of {NETWORK_MB_S:,.0f} MB/s (examples).",
+        f"Core-seconds a frame: `results/frames.json` times its machine's {cores} cores; one worker a core. A "
+        f"core-hour at {price:g} $, a shared file system that makes {NFS_NAMES_S:,.0f} names a second, and a network of "
+        f"{NETWORK_MB_S:,.0f} MB/s (examples).",
         "",
         "| frames | core-s | how | workers | frames/s | days for 10 M | actors busy | driver | folder | network "
         "| saturated by | core-hours a million | $ a million |",
@@ -250,7 +265,7 @@ def page(found: dict[str, Any], price: float) -> str:
         f"- Such a shared file system takes {1 / shared.folder:,.0f} frames/s from all drivers together.",
         f"- Ten million records do not belong into one folder: {entries / 1e6:,.0f} million names in one directory are "
         "more than ext4 takes without `large_dir` (about ten million); looking for what is done takes "
-        f"{entries * per_file / 60:,.1f} minutes on a local disk, and opening it {entries * reader_bytes / 1e9:,.0f} GB. "
+        f"{entries * per_file / 60:,.1f} minutes on a local disk; opening it {entries * reader_bytes / 1e9:,.0f} GB. "
         f"In datasets of {PART:,} frames, {FRAMES // PART} of them, it takes {part * per_file:,.1f} s and "
         f"{part * reader_bytes / 1e9:,.1f} GB for each; sample i is the same wherever it lies. See docs/scale.md.",
         "",

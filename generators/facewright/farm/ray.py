@@ -24,6 +24,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ from facewright.sample import sample
 
 IN_FLIGHT = 2
 """Frames asked of an actor at a time: one is rendered while the next one's order travels. Bounds the object store."""
+PUTTERS = 8
+"""Frames that the driver writes at a time: a disk syncs many files in the time of one."""
 PATIENCE_S = 3600.0
 """An actor that is silent for longer over one frame hangs, and is replaced (reasoned: a thousand times a usual one)."""
 LONELY_S = 30.0
@@ -247,7 +250,7 @@ class Fleet:
                 crew.feed()
                 crew.collect()
         finally:
-            crew.dismiss_all()
+            crew.close()
 
 
 def _wish(station: Station) -> dict[str, int]:
@@ -302,11 +305,13 @@ class _Crew:
         self.deaths: dict[int, list[str]] = {}
         self.stillborn = 0
         self.lonely_since = time.monotonic()
+        self.pool = ThreadPoolExecutor(PUTTERS)
+        self.puts: deque[tuple[Future[None], int, Event]] = deque()
 
     @property
     def busy(self) -> bool:
         """Whether anything is to be done."""
-        return bool(self.queue) or any(hand.unfinished or hand.block for hand in self.hands)
+        return bool(self.queue or self.puts) or any(hand.unfinished or hand.block for hand in self.hands)
 
     def hire(self) -> None:
         """Ask the cluster for as many actors as have work, and give back those that have none."""
@@ -338,9 +343,13 @@ class _Crew:
     def collect(self) -> None:
         """Take what was answered; wait a moment where nothing was."""
         oldest = {hand.asked[0][0]: hand for hand in self.hands if hand.asked}
+        while self.puts and (self.puts[0][0].done() or not oldest or len(self.puts) > IN_FLIGHT * PUTTERS):
+            put, index, event = self.puts.popleft()
+            put.result()
+            self._finish(index, event)
         if not oldest:
             return
-        self.ray.wait(list(oldest), timeout=1)
+        self.ray.wait(list(oldest), timeout=0.05 if self.puts else 1)
         for ref in self.ray.wait(list(oldest), num_returns=len(oldest), timeout=0)[0]:
             self._take(oldest[ref])
         self._watch()
@@ -362,11 +371,15 @@ class _Crew:
                 self._pass_on(event)
             return
         event, parcel = answer
+        hand.worn = hand.worn or event.get("memory_mb", 0) > local.RECYCLE_MEMORY_MB
         if parcel:
-            parcel.deliver(self.writer)
+            self.puts.append((self.pool.submit(parcel.deliver, self.writer), index, event))
+        else:
+            self._finish(index, event)
+
+    def _finish(self, index: int, event: Event) -> None:
         self.writer.release(index)
         self._pass_on(event)
-        hand.worn = hand.worn or event.get("memory_mb", 0) > local.RECYCLE_MEMORY_MB
 
     def _pass_on(self, event: Event) -> None:
         if event["event"] == "fatal":
@@ -427,10 +440,13 @@ class _Crew:
         for index in hand.unfinished:
             self.writer.release(index)
 
-    def dismiss_all(self) -> None:
-        """Give every actor back."""
+    def close(self) -> None:
+        """Give every actor back; what has arrived is written."""
         for hand in list(self.hands):
             self._dismiss(hand)
+        self.pool.shutdown()
+        for _, index, _ in self.puts:
+            self.writer.release(index)
 
 
 def _last_line(error: Exception) -> str:
