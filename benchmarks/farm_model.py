@@ -3,9 +3,10 @@
     python benchmarks/farm_model.py [--price 0.04] [--again]
 
 The costs of the driver, of the folder and of Ray are measured on this machine (kept in results/farm_model.json;
---again measures anew); the times of the stages come from results/throughput.json. A discrete simulation of the plan does
-the rest: each actor renders one frame after the other with two orders in flight, is replaced after RECYCLE_FRAMES, and
-shares with all others the driver, the folder's metadata and the driver's network. Writes results/farm_model.{json,md}.
+--again measures anew); the times of the stages come from results/throughput.json. A discrete simulation of the plan
+does the rest: each actor renders one frame after the other with two orders in flight, is replaced after RECYCLE_FRAMES,
+and shares with all others the driver, the folder's metadata and the driver's network. Writes
+results/farm_model.{json,md}.
 """
 
 from __future__ import annotations
@@ -230,8 +231,8 @@ def page(found: dict[str, Any], price: float) -> str:
         "",
         "## Ten million frames",
         "",
-        f"Core-seconds a frame are those of `results/throughput.json`; one worker a core. A core-hour at {price:g} $, a "
-        f"shared file system that makes {NFS_NAMES_S:,.0f} names a second, and a network of {NETWORK_MB_S:,.0f} MB/s "
+        f"Core-seconds a frame are those of `results/throughput.json`; one worker a core. A core-hour at {price:g} $, "
+        f"a shared file system that makes {NFS_NAMES_S:,.0f} names a second, and a network of {NETWORK_MB_S:,.0f} MB/s "
         "(examples).",
         "",
         "| frames | core-s | how | workers | frames/s | days for 10 M | actors busy | driver | folder | network "

@@ -39,15 +39,16 @@ def generate(args: argparse.Namespace) -> int:
         return DONE
     args.resume = f"stopped; run the same command again to continue in {args.output}"
     station = station_of(args)
-    run, workers = local.run, 1 if args.workers is None else args.workers
+    run, places = local.run, local.places
     with contextlib.ExitStack() as stack:
         emit = stack.enter_context(watch(f"rendering {recipe.name}:", json_events=args.json_events))
         if args.ray:
             nowhere = stack.enter_context(Path(os.devnull).open("w"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))  # Ray prints a page for each actor that dies
             fleet = stack.enter_context(ray.connect(args.ray))
-            run, workers = fleet.run, fleet.places(station) if args.workers is None else args.workers
-        else:
+            run, places = fleet.run, fleet.places
+        workers = min(places(station), max(1, args.count)) if args.workers is None else args.workers
+        if not args.ray:
             station = _share_threads(station, workers)
         failed = generate(order, folder, station, workers, emit, run, url)
     return SOME_FAILED if failed else DONE

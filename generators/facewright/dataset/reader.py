@@ -71,9 +71,8 @@ def indices(folder: Path) -> set[int]:
 def _names(folder: Path) -> Iterator[str]:
     """Yield the names of the files in `folder`, if it is there. Raises DatasetError where it cannot be read."""
     try:
-        yield from (path.name for path in folder.iterdir())
-    except FileNotFoundError:
-        return
+        if folder.exists():
+            yield from (path.name for path in folder.iterdir())
     except OSError as error:
         raise DatasetError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from None
 

@@ -23,11 +23,17 @@ from facewright.dataset import layout
 from facewright.dataset.writer import Writer
 from facewright.errors import UserError
 from facewright.farm.plan import blocks
-from facewright.farm.worker import Station
+from facewright.farm.worker import GPUS, Station
 from facewright.progress import Emit
 from facewright.recipe import Recipe
 from facewright.sample import sample
 
+WORKER_MB = 2000
+"""Memory that one worker may need: 0.7 GB at 64 px, 1.6 GB at 512 px with a refiner, and room (measured)."""
+GPU_WORKERS = 4
+"""Workers that share a GPU: while one renders, others build and check (reasoned; no GPU was at hand)."""
+GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""What Linux shows where a GPU is that Cycles may find."""
 RECYCLE_FRAMES = 500
 """A worker is replaced after this many frames: Blender's memory grows slowly whatever one does."""
 RECYCLE_MEMORY_MB = 6000
@@ -60,6 +66,22 @@ def run(writer: Writer, recipe: Recipe, indices: Sequence[int], station: Station
             thread.join(10)
     if crew.fatal:
         raise crew.fatal
+
+
+def places(station: Station) -> int:
+    """Return how many workers of `station` this machine holds: one a core, as far as memory and a shared GPU go.
+
+    One thread each wastes least: only sampling uses several (benchmarks/results/throughput.md).
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found = cores // (station.threads or 1)
+    if station.renderer == "cycles":
+        seen = sys.platform != "linux" or any(Path(name).exists() for name in GPU_FILES)
+        if station.device in GPUS or (station.device == "auto" and seen):
+            found = min(found, GPU_WORKERS)
+        if hasattr(os, "sysconf"):
+            found = min(found, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (WORKER_MB << 20))
+    return max(1, found)
 
 
 def worker_command(arguments: Sequence[str]) -> list[str]:

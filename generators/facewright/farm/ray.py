@@ -35,7 +35,7 @@ from facewright.dataset.writer import Writer, encode, record_of
 from facewright.errors import UserError, package
 from facewright.farm import local
 from facewright.farm.plan import blocks
-from facewright.farm.worker import Sink, Station, attempt, open_maker
+from facewright.farm.worker import GPUS, Sink, Station, attempt, open_maker
 from facewright.progress import Emit, Event
 from facewright.recipe import Recipe
 from facewright.render import Frame
@@ -51,8 +51,6 @@ LONELY_S = 30.0
 """The run says so where no actor has come for this long: a cluster takes minutes to grow, and a wrong wish for ever."""
 REACH_S = 5.0
 """A cluster's port that does not answer in this time is not there."""
-GPUS = ("cuda", "optix", "hip", "metal", "oneapi")
-"""Devices for which an actor asks for a GPU."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,7 +37,8 @@ Refine = Callable[[Frame], Frame]
 RENDERERS = ("cycles", "mock")
 PICTURES = ("rgb", "refined")
 """Layers of every frame, whatever its recipe wants."""
-DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
+GPUS = ("cuda", "optix", "hip", "metal", "oneapi")
+DEVICES = ("auto", "cpu", *GPUS)
 
 
 @dataclass(frozen=True)
