@@ -231,9 +231,9 @@ def page(found: dict[str, Any], price: float) -> str:
         "",
         "## Ten million frames",
         "",
-        f"Core-seconds a frame: `results/frames.json` times its machine's {cores} cores; one worker a core. A "
-        f"core-hour at {price:g} $, a shared file system that makes {NFS_NAMES_S:,.0f} names a second, and a network of "
-        f"{NETWORK_MB_S:,.0f} MB/s (examples).",
+        f"Core-seconds a frame: `results/frames.json` times its machine's {cores} cores; one worker a core. Examples: "
+        f"a core-hour at {price:g} $, a shared file system that makes {NFS_NAMES_S:,.0f} names a second, a network of "
+        f"{NETWORK_MB_S:,.0f} MB/s.",
         "",
         "| frames | core-s | how | workers | frames/s | days for 10 M | actors busy | driver | folder | network "
         "| saturated by | core-hours a million | $ a million |",

@@ -25,7 +25,7 @@ from facewright.farm.worker import Station, work
 SMALL = ("image.width=48", "image.height=48")
 RECIPE = Recipe.load("face", [*SMALL, "frames_per_subject=3"])
 MOCK = Station(renderer="mock")
-FRAMES = 12
+FRAMES = 9
 STORE = 80_000_000  # bytes, the least that Ray takes
 
 
@@ -113,9 +113,9 @@ def test_killed_actors_and_a_lost_node_cost_nothing_but_time(fleet, cluster, tmp
         if event["event"] != "frame":
             return
         frames.append(event)
-        if len(frames) in (2, 8):
+        if len(frames) in (2, 7):
             os.kill(_descendants(os.getpid(), "ray::Unhurried")[0], signal.SIGKILL)
-        elif len(frames) == 5:
+        elif len(frames) == 4:
             deadline = time.monotonic() + 20
             while not _descendants(raylet.process.pid, "ray::Unhurried"):
                 assert time.monotonic() < deadline, "the second node got no work"

@@ -274,6 +274,7 @@ class _Hand:
 
     def ask(self, index: int) -> None:
         """Ask for a frame."""
+        self.heard = self.heard if self.unfinished else time.monotonic()
         self.asked.append((self.actor.render.remote(index), index))
         self.frames += 1
         self.worn = self.frames >= local.RECYCLE_FRAMES
