@@ -3,9 +3,10 @@
     python benchmarks/farm_model.py [--price 0.04] [--again]
 
 The costs of the driver, of the folder and of Ray are measured on this machine (kept in results/farm_model.json;
---again measures anew); the times of the stages come from results/frames.json. A discrete simulation of the plan does
-the rest: each actor renders one frame after the other with two orders in flight, is replaced after RECYCLE_FRAMES, and
-shares with all others the driver, the folder's metadata and the driver's network. Writes results/farm_model.{json,md}.
+--again measures anew); the times of the stages come from results/throughput.json. A discrete simulation of the plan
+does the rest: each actor renders one frame after the other with two orders in flight, is replaced after RECYCLE_FRAMES,
+and shares with all others the driver, the folder's metadata and the driver's network. Writes
+results/farm_model.{json,md}.
 """
 
 from __future__ import annotations
@@ -203,8 +204,7 @@ def farms(found: dict[str, Any], core_s: float) -> dict[str, Farm]:
 
 def page(found: dict[str, Any], price: float) -> str:
     """Return the results as Markdown."""
-    stages = json.loads((RESULTS / "frames.json").read_text())
-    cores = stages["machine"]["cores"]
+    stages = {row["recipe"]: row["total"] for row in json.loads((RESULTS / "throughput.json").read_text())["stages"]}
     small, large = found["listing"]
     per_file = large["done_s"] / large["files"]
     entries = FRAMES * found["files"]
@@ -231,16 +231,15 @@ def page(found: dict[str, Any], price: float) -> str:
         "",
         "## Ten million frames",
         "",
-        f"Core-seconds a frame: `results/frames.json` times its machine's {cores} cores; one worker a core. Examples: "
-        f"a core-hour at {price:g} $, a shared file system that makes {NFS_NAMES_S:,.0f} names a second, a network of "
-        f"{NETWORK_MB_S:,.0f} MB/s.",
+        f"Core-seconds a frame are those of `results/throughput.json`; one worker a core. A core-hour at {price:g} $, "
+        f"a shared file system that makes {NFS_NAMES_S:,.0f} names a second, and a network of {NETWORK_MB_S:,.0f} MB/s "
+        "(examples).",
         "",
         "| frames | core-s | how | workers | frames/s | days for 10 M | actors busy | driver | folder | network "
         "| saturated by | core-hours a million | $ a million |",
         "| --- " * 13 + "|",
     ]
-    for name in ("face", "eye_nir", "eye_rgb"):
-        core_s = stages["table"][name]["total"] * cores
+    for name, core_s in stages.items():
         for how, farm in farms(found, core_s).items():
             for workers in WORKERS:
                 run = simulate(farm, workers, max(20_000, 64 * workers))
@@ -253,7 +252,7 @@ def page(found: dict[str, Any], price: float) -> str:
                     f"{run['folder']:.0%} | {run['network']:.0%} | {limit} | {hours:,.0f} | {hours * price:,.0f} |"
                 )
     shared, store = farms(found, 1).values()
-    face, rates = core_s_of(stages, "face"), (1 / shared.driver, 1 / store.driver)
+    face, rates = stages["face"], (1 / shared.driver, 1 / store.driver)
     part, reader_bytes = PART * found["files"], large["reader_bytes"] / large["files"]
     lines += [
         "",
@@ -271,11 +270,6 @@ def page(found: dict[str, Any], price: float) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def core_s_of(stages: dict[str, Any], name: str) -> float:
-    """Return the core-seconds of a frame."""
-    return stages["table"][name]["total"] * stages["machine"]["cores"]
 
 
 def main() -> None:

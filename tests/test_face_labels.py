@@ -415,3 +415,14 @@ def test_noise_in_depth_does_not_excuse_itself_as_outline(shot):
     damaged = shot.layers | {"depth": np.where(shot.depth > 0, shot.depth + noise, 0).astype(np.float32)}
     found = [check.name for check in check_frame(type(shot)(shot.sample, damaged, shot.truth)) if not check.ok]
     assert "depth off visible landmarks, median (mm)" in found
+
+
+def test_landmarks_whose_pixel_shows_a_mask_are_not_compared(shot):
+    """A landmark is visible when a pixel beside its own shows it; at a mask's edge its own has another place."""
+    mouth, nose = shot.truth.landmarks_2d[48:68], shot.truth.landmarks_2d[27:36]
+    (x0, y0), (x1, y1) = np.concatenate([mouth, nose]).min(0).astype(int) - 4, mouth.max(0).astype(int) + 4
+    layers = {name: shot.layers[name].copy() for name in ("rgb", "seg", "canonical")}
+    layers["seg"][y0:y1, x0:x1] = Label.FACE_MASK
+    layers["canonical"][y0:y1, x0:x1] = 0
+    found = [check for check in check_frame(type(shot)(shot.sample, layers, shot.truth)) if not check.ok]
+    assert not [check for check in found if check.name.startswith("canonical")]

@@ -122,7 +122,7 @@ def test_workers_outlive_a_killed_coordinator_by_one_frame(tmp_path):
     """Nobody is left behind: a worker whose pipe closes ends."""
     with open_for_writing(tmp_path, Order(RECIPE, count=2).card):
         process = local._Process(tmp_path, 0, MOCK)
-        assert process.wait_until_ready(lambda event: None)
+        assert process.wait_until_ready(lambda event: None, 60)
         process.popen.stdin.close()
         assert process.popen.wait(10) == 0
         process.popen.stdout.close()

@@ -11,7 +11,7 @@ import facewright
 
 HOUSE = Path(facewright.__file__).parent
 ADDON = HOUSE.parents[1] / "blender_addon"
-PURE = ("errors", "rng", "dist", "schema", "truth", "geometry")
+PURE = ("errors", "process", "rng", "dist", "schema", "truth", "geometry")
 ORGANS = (*PURE, "eye", "face", "world")
 CORE = (*ORGANS, "sampling", "sample", "recipe", "figure", "labels", "attributes")
 MIDDLE = (*CORE, "render", "check", "mock", "refining", "progress", "dataset", "farm")
@@ -19,7 +19,7 @@ ABOVE = (*MIDDLE, "exports", "doctor", "commands", "cli")
 MAY_IMPORT = {
     **dict.fromkeys(PURE, PURE),
     **dict.fromkeys(("eye", "face", "world"), ORGANS),
-    **dict.fromkeys(CORE[9:], CORE),
+    **dict.fromkeys(CORE[10:], CORE),
     "render": (*CORE, "render"),
     "check": (*CORE, "render", "check"),
     "scene": (*CORE, "render", "scene", "dataset"),

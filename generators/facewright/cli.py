@@ -250,6 +250,14 @@ def _add_station(add: argparse.ArgumentParser) -> None:
     )
     add.add_argument("--refiner-python", metavar="PY", help="a Python that has torch, where this one has not")
     add.add_argument(
+        "--timeout",
+        type=_number(0, MAX_COUNT),
+        default=0,
+        metavar="SECONDS",
+        help="kill a worker that takes longer over a frame (default: 20 times the longest so far, at least 600; 1800 "
+        "for the first)",
+    )
+    add.add_argument(
         "--renderer",
         choices=RENDERERS,
         default="cycles",
@@ -294,4 +302,8 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    print(" ".join(text.split("\n")), file=sys.stderr, flush=True)
+    """Print one line on stderr; what a file or a name holds can neither break it nor command the terminal."""
+    line = " ".join(text.splitlines())
+    shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+    with contextlib.suppress(OSError):  # nobody listens
+        print(shown, file=sys.stderr, flush=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import faulthandler
 import io
 import os
 import sys
@@ -237,6 +239,7 @@ def worker(args: argparse.Namespace) -> int:
     from facewright.farm.worker import work
 
     args.resume = "stopped; run the same command again to continue"
+    faulthandler.enable(2)  # whatever ends this process, the log says where
     if not args.feed:
         with watch("working on", json_events=args.json_events) as emit:
             return DONE if work(args.folder, station_of(args), emit) else SOME_FAILED
@@ -272,7 +275,7 @@ def _share_threads(station: Station, workers: int) -> Station:
     if station.threads or workers < 2:
         return station
     share = max(1, (os.cpu_count() or 1) // workers)
-    return Station(station.renderer, station.device, share, station.refiner_python)
+    return dataclasses.replace(station, threads=share)
 
 
 @contextlib.contextmanager

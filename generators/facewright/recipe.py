@@ -24,6 +24,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -47,6 +49,8 @@ HDRI_SUFFIXES = (".hdr", ".exr")
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 MAX_BYTES = 4_000_000
 """Largest recipe file that is read."""
+MAX_DEPTH = 60
+"""Deepest nesting of a recipe; ours have five levels."""
 
 _SETTINGS = (
     "name",
@@ -109,6 +113,7 @@ class Recipe:
         if not isinstance(data, dict):
             raise RecipeError(f"{where}: a recipe is a mapping of sections, got {type(data).__name__}")
         try:
+            _require_plain(data)
             return _validate(data, folder or Path())
         except RecipeError as error:
             raise RecipeError(f"{where}: {error}") from None
@@ -170,9 +175,10 @@ def hdri_names(folder: Path | None) -> tuple[str, ...]:
 
 def _files(folder: Path, key: str, suffixes: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of the files with `suffixes` in the folder of setting `key`, sorted; there must be some."""
-    if not folder.is_dir():
-        raise RecipeError(f"{key}: {folder} is not a folder; create it or remove the key")
-    found = tuple(sorted(item.name for item in folder.iterdir() if item.suffix.lower() in suffixes))
+    try:
+        found = tuple(sorted(item.name for item in folder.iterdir() if item.suffix.lower() in suffixes))
+    except OSError as error:
+        raise RecipeError(f"{key}: {folder} is not a folder ({error.strerror}); create it or remove the key") from None
     if not found:
         raise RecipeError(f"{key}: {folder} holds no {', '.join(suffixes)} file; add some or remove the key")
     return found
@@ -183,7 +189,14 @@ def _folder(data: dict[str, Any], key: str, base: Path) -> Path | None:
     named = data.get(key)
     if named is not None and not isinstance(named, str):
         raise RecipeError(f"{key}: expected a path, got {named!r}")
-    return (base / named).resolve() if named else None
+    return _absolute(base, named, key) if named else None
+
+
+def _absolute(base: Path, named: str, key: str) -> Path:
+    try:
+        return (base / named).resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, with a zero byte, a link to itself
+        raise RecipeError(f"{key}: {named[:80]!r} is not a path ({error})") from None
 
 
 def _choose_backdrops(folder: Path | None, dists: dict[str, dist.Dist]) -> None:
@@ -271,6 +284,29 @@ def _validate(data: dict[str, Any], folder: Path) -> Recipe:
     return Recipe(name, scene, frames, chosen, skies, rooms, heads, ordered, tables, sampling)
 
 
+def _require_plain(node: Any, depth: int = 0) -> None:
+    """Raise RecipeError for what JSON cannot hold or no number can be: dates, bytes, half characters, 10**400."""
+    if depth > MAX_DEPTH:
+        raise RecipeError(f"is nested more than {MAX_DEPTH} deep")
+    if isinstance(node, dict):
+        for key, child in node.items():
+            _require_plain(key, depth + 1)
+            _require_plain(child, depth + 1)
+    elif isinstance(node, list | tuple):
+        for child in node:
+            _require_plain(child, depth + 1)
+    elif isinstance(node, str):
+        try:
+            node.encode()
+        except UnicodeEncodeError:
+            raise RecipeError(f"{node[:80]!a} is not text") from None
+    elif isinstance(node, int):
+        if abs(node) > sys.float_info.max:
+            raise RecipeError("holds a whole number that is too large to be one of ours")
+    elif not isinstance(node, float | None):
+        raise RecipeError(f"expected words, numbers, lists and sections, got a {type(node).__name__}")
+
+
 def _collect(node: Any, path: str, into: dict[str, dist.Dist]) -> None:
     table = parameters()
     if path in table:
@@ -312,7 +348,7 @@ def _read_with_base(source: str | Path, seen: tuple[str, ...]) -> tuple[dict[str
         raise RecipeError(f"{source}: extends itself through {' -> '.join((*seen, identity))}")
     for key in _FOLDERS:
         if isinstance(data.get(key), str):
-            data[key] = str((folder / data[key]).resolve())
+            data[key] = str(_absolute(folder, data[key], key))
     base = data.pop("extends", None)
     if base is None:
         return data, folder
@@ -339,19 +375,22 @@ def _read(source: str | Path) -> tuple[dict[str, Any], Path, str]:
             "or give a .yaml or .json file)"
         )
     try:
-        if path.stat().st_size > MAX_BYTES:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise AssetError(f"{path}: is not a file; give a recipe's name or its file")
+        if found.st_size > MAX_BYTES:
             raise RecipeError(f"{path}: is larger than {MAX_BYTES:,} bytes; this is not a recipe")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise RecipeError(
             f"{path}: no such file; give a built-in name ({', '.join(builtin_recipes())}) or a file that exists"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise AssetError(f"{path}: cannot be read as text ({error}); check the file") from None
     if path.suffix.lower() == ".json":
         try:
             data = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise RecipeError(f"{path}: is not JSON ({error})") from None
     else:
         data = parse_yaml(text, str(path))

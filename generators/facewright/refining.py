@@ -15,7 +15,6 @@ import json
 import os
 import queue
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from facewright import errors
+from facewright import errors, process
 from facewright.errors import FrameError, MissingPackage, UserError
 from facewright.render import Check, Frame
 
@@ -159,12 +158,10 @@ class External(_Many):
         self.about: dict[str, Any] = {}
         self.needs: tuple[str, ...] = ()
         self._child: subprocess.Popen[str] | None = None
-        self._folder: Path | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> External:
-        shared = Path("/dev/shm")
-        where = shared if shared.is_dir() and os.access(shared, os.W_OK) else None
-        self._folder = Path(tempfile.mkdtemp(prefix="facewright-refiner-", dir=where))
+        self._folder = process.scratch()
         try:
             self._start()
         except BaseException:
@@ -175,7 +172,7 @@ class External(_Many):
     def __exit__(self, *exc: object) -> None:
         self._stop()
         if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.cleanup()
             self._folder = None
 
     def refine(self, frame: Frame) -> Frame:
@@ -184,10 +181,11 @@ class External(_Many):
             raise UserError("the refiner is closed; use it inside `with open_refiner(...)`")
         if self._child is None:
             self._start()
-        paths = {name: self._folder / f"{name}.npy" for name in self.needs if name in frame.layers}
+        folder = Path(self._folder.name)
+        paths = {name: folder / f"{name}.npy" for name in self.needs if name in frame.layers}
         for name, path in paths.items():
             np.save(path, frame.layers[name])
-        refined = self._folder / "refined.npy"
+        refined = folder / "refined.npy"
         refined.unlink(missing_ok=True)
         answer = self._ask(
             {

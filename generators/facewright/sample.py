@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from facewright import dist, rng, sampling, schema
-from facewright.errors import DatasetError, UserError
+from facewright.errors import DatasetError, RecipeError, UserError
 from facewright.eye.parameters import Eye
 from facewright.face.parameters import Expression, Hair, Head, MakeUp, Mouth, Skin, Wear
 from facewright.world.parameters import Backdrop, Camera, Gaze, Image, Light, Pose
@@ -64,8 +64,10 @@ class Sample:
     def from_data(data: Mapping[str, Any]) -> Sample:
         """Return the sample that `to_data` wrote. Raises DatasetError where the data is not of this schema."""
         try:
-            return _build(Sample, dict(data))
-        except (KeyError, TypeError) as error:
+            built = _build(Sample, dict(data))
+            _require_values(built)
+            return built
+        except (KeyError, TypeError, ValueError, RecipeError) as error:
             raise DatasetError(f"sample data does not fit label schema {schema.VERSION}: {error}") from None
 
     def replace(self, changes: Mapping[str, Any]) -> Sample:
@@ -196,6 +198,22 @@ SHARED_STREAMS = {
 
 def _stream_name(path: str) -> str:
     return SHARED_STREAMS.get(path, path)
+
+
+def _require_values(built: Sample) -> None:
+    """Raise RecipeError or TypeError unless every leaf is what its parameter may be."""
+    for name in ("schema", "recipe", "scene"):
+        if not isinstance(getattr(built, name), str):
+            raise TypeError(f"{name} is {getattr(built, name)!r}")
+    for name in ("seed", "index", "subject_index"):
+        value = getattr(built, name)
+        if not isinstance(value, int) or value < 0:
+            raise TypeError(f"{name} is {value!r}")
+    for path, (spec, kind) in parameters().items():
+        value: Any = built
+        for part in path.split("."):
+            value = getattr(value, part)
+        spec.check(value, kind, path)
 
 
 def data_at(data: Mapping[str, Any], path: str) -> Any:

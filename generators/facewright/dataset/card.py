@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from facewright.errors import DatasetError, OutputError
 from facewright.recipe import Recipe
 
 FORMAT = "facewright dataset 1"
+LAST = 200_000_000
+"""No index lies beyond: the largest --start and the largest --count together."""
 
 
 @dataclass(frozen=True)
@@ -55,24 +58,33 @@ class Card:
         path = folder / CARD
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            if data.pop("format") != FORMAT:
+            if data["format"] != FORMAT:
                 raise ValueError("it is of another format")
-            data.pop("count")
+            if data.pop("sha256", "") not in ("", _hash(data)):
+                raise ValueError("its content is not what was written; without its sha256 it is taken as it is")
+            del data["format"], data["count"]
             data["ranges"] = tuple((int(start), int(stop)) for start, stop in data["ranges"])
-            data["made_with"] = tuple(data["made_with"])
+            data["made_with"] = tuple(dict(maker) for maker in data["made_with"])
+            for key, kind in (("recipe", dict), ("digest", str), ("seed", int), ("refine", str), ("checks", dict)):
+                if not isinstance(data[key], kind):
+                    raise ValueError(f"{key} is {data[key]!r}")
+            if not all(0 <= start <= stop <= LAST for start, stop in data["ranges"]):
+                raise ValueError(f"its ranges leave [0, {LAST}]")
+            if min(data["seed"], int(data["shard_records"])) < 0:
+                raise ValueError("its seed or shard_records is negative")
             return Card(**data)
         except FileNotFoundError:
             raise DatasetError(
                 f"{folder}: is not a Facewright dataset (no {CARD}); give the folder that "
                 "`facewright generate -o` wrote"
             ) from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise DatasetError(f"{path}: is not a readable dataset card ({error}); restore it or start anew") from None
 
     def save(self, folder: Path) -> None:
         """Write the card. Raises OutputError."""
-        data = {"format": FORMAT, "count": len(self.wanted)} | dataclasses.asdict(self)
-        write_atomic(folder / CARD, dump(data, indent=2))
+        data = {"format": FORMAT, "count": sum(stop - start for start, stop in self.ranges)} | dataclasses.asdict(self)
+        write_atomic(folder / CARD, dump(data | {"sha256": _hash(data)}, indent=2))
 
     def check_same(self, other: Card, folder: Path) -> None:
         """Raise OutputError unless `other` may continue this dataset."""
@@ -114,3 +126,8 @@ class Card:
         """Return the card with `about` among the makers."""
         known = about in self.made_with
         return self if known else dataclasses.replace(self, made_with=(*self.made_with, about))
+
+
+def _hash(data: dict[str, Any]) -> str:
+    """Return the SHA-256 of a card without its own, in whatever order its fields are."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

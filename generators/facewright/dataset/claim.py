@@ -12,17 +12,21 @@ import errno
 import json
 import os
 import socket
-import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from facewright import process
 from facewright.dataset.layout import remove, writing
 
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL, errno.ENOENT)
 """How file systems say that they have no hard links; or that somebody tidied up what was to be linked."""
 LEASE_S = 1800.0
-"""A claim from another machine, or an unreadable one, that is older than this is taken over."""
+"""A claim from another machine that is older than this, or comes from as far in the future, is taken over."""
+RENEW_S = 60.0
+"""A claim that is kept is renewed this often."""
 
 
 def acquire(path: Path) -> bool:
@@ -32,7 +36,7 @@ def acquire(path: Path) -> bool:
             try:
                 _create(path)
             except FileExistsError:
-                if not _remove_if_stale(path):
+                if not remove_if_stale(path):
                     return False
                 continue
             return True
@@ -59,7 +63,27 @@ def _create(path: Path) -> None:
 
 def release(path: Path) -> None:
     """Remove our claim `path`."""
-    remove(path)
+    if holder(path) == _me():  # else somebody took it over: our lease had run out
+        remove(path)
+
+
+@contextlib.contextmanager
+def renewed(path: Path) -> Iterator[None]:
+    """Keep our claim `path` from running out for as long as the block takes."""
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(RENEW_S):
+            with contextlib.suppress(OSError):
+                os.utime(path)
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def holder(path: Path) -> dict[str, Any]:
@@ -74,16 +98,17 @@ def holder(path: Path) -> dict[str, Any]:
 def is_live(path: Path) -> bool:
     """Return whether `path` is claimed by a process that still runs (elsewhere: whose lease still runs)."""
     try:
-        age = time.time() - path.stat().st_mtime
+        age = abs(time.time() - path.stat().st_mtime)  # clocks jump, and those of two machines differ
     except OSError:
         return False
     owner = holder(path)
     if owner.get("host") == socket.gethostname() and isinstance(owner.get("pid"), int):
-        return _birth(owner["pid"]) == owner.get("birth")
+        return process.birth(owner["pid"]) == owner.get("birth")
     return age < (LEASE_S if owner else 10.0)  # without links, an empty one was just born or its writer died
 
 
-def _remove_if_stale(path: Path) -> bool:
+def remove_if_stale(path: Path) -> bool:
+    """Remove the claim `path` of a process that is gone; return whether nobody holds it now."""
     if is_live(path):
         return False
     grave = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -97,36 +122,4 @@ def _remove_if_stale(path: Path) -> bool:
 
 
 def _me() -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "birth": _birth(os.getpid())}
-
-
-def _birth(pid: int) -> str | None:
-    """Return what tells process `pid` from a later one of the same number (Linux), "" elsewhere, None if it is dead."""
-    if sys.platform == "linux":
-        try:
-            state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-        except OSError:
-            return None
-        return None if state == "Z" else fields[18]
-    if sys.platform == "win32":
-        return "" if _windows_process_lives(pid) else None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return ""
-
-
-def _windows_process_lives(pid: int) -> bool:
-    import ctypes
-
-    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
-    handle = kernel.OpenProcess(0x1000, False, pid)  # PROCESS_QUERY_LIMITED_INFORMATION
-    if not handle:
-        return False
-    code = ctypes.c_ulong()
-    alive = kernel.GetExitCodeProcess(handle, ctypes.byref(code)) and code.value == 259  # STILL_ACTIVE
-    kernel.CloseHandle(handle)
-    return bool(alive)
+    return {"pid": os.getpid(), "host": socket.gethostname(), "birth": process.birth(os.getpid())}

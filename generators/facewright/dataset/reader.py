@@ -56,24 +56,35 @@ class Place(NamedTuple):
 Places = dict[str, Place]
 
 
-def loose_indices(folder: Path) -> set[int]:
-    """Return the indices of the records in DIR/frames: as `loose_places`, in little memory."""
-    frames = folder / layout.FRAMES
-    names = (path.name for path in frames.iterdir()) if frames.is_dir() else ()
-    found = ((layout.index_of(name), name) for name in names if name.endswith(".json"))
-    return {index for index, name in found if index is not None and name == f"{layout.stem(index)}.json"}
+def indices(folder: Path) -> set[int]:
+    """Return the indices of the records in DIR/frames and DIR/shards, in memory for no more than that."""
+    found = set[int]()
+    for name in _names(folder / layout.FRAMES):
+        index = layout.index_of(name)
+        if index is not None and name == f"{layout.stem(index)}.json":
+            found.add(index)
+    for path in sorted((folder / layout.SHARDS).glob("facewright-*.tar")):
+        found |= set(_members(path, folder, None))
+    return found
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """Yield the names of the files in `folder`, if it is there. Raises DatasetError where it cannot be read."""
+    try:
+        if folder.exists():
+            yield from (path.name for path in folder.iterdir())
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from None
 
 
 def loose_places(folder: Path) -> dict[int, Places]:
     """Return index -> file name -> Place of the records in DIR/frames; files without a record are not listed."""
     frames = folder / layout.FRAMES
     found: dict[int, Places] = {}
-    if not frames.is_dir():
-        return found
-    for path in frames.iterdir():
-        index = layout.index_of(path.name)
+    for name in _names(frames):
+        index = layout.index_of(name)
         if index is not None:
-            found.setdefault(index, {})[path.name] = Place(path)
+            found.setdefault(index, {})[name] = Place(frames / name)
     return {index: files for index, files in found.items() if f"{layout.stem(index)}.json" in files}
 
 
@@ -84,16 +95,24 @@ def shard_places(folder: Path, damaged: list[Path] | None = None) -> dict[int, P
     """
     found: dict[int, Places] = {}
     for path in sorted((folder / layout.SHARDS).glob("facewright-*.tar")):
-        try:
-            with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
-                for member in archive:
-                    index = layout.index_of(member.name)
-                    if index is not None:
-                        found.setdefault(index, {})[member.name] = Place(path, member.offset_data, member.size)
-        except (tarfile.TarError, OSError) as error:
-            if damaged is None:
-                raise DatasetError(f"{path}: is not a readable shard ({error}); {REPAIR.format(folder)}") from None
-            damaged.append(path)
+        for index, files in _members(path, folder, damaged).items():
+            found.setdefault(index, {}).update(files)
+    return found
+
+
+def _members(path: Path, folder: Path, damaged: list[Path] | None) -> dict[int, Places]:
+    """Return index -> file name -> Place of the regular files in the shard `path` of the dataset in `folder`."""
+    found: dict[int, Places] = {}
+    try:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            for member in archive:
+                index = layout.index_of(member.name)
+                if index is not None and member.isreg():
+                    found.setdefault(index, {})[member.name] = Place(path, member.offset_data, member.size)
+    except (tarfile.TarError, OSError) as error:
+        if damaged is None:
+            raise DatasetError(f"{path}: is not a readable shard ({error}); {REPAIR.format(folder)}") from None
+        damaged.append(path)
     return found
 
 
@@ -156,9 +175,10 @@ class Dataset(Sequence[Frame]):
             checks = [Check(**check) for check in record["checks"]]
             truth = Truth.from_data(record["truth"])
             sample = Sample.from_data(record["sample"])
-        except (KeyError, TypeError, ValueError) as error:
+            made = record["made"]
+            return Frame(sample, layers, truth, checks, dict(made["seconds"]), dict(made["about"]))
+        except (KeyError, TypeError, ValueError, AttributeError, DatasetError) as error:
             raise DatasetError(f"{self.folder}: record {index} does not fit the label schema ({error})") from None
-        return Frame(sample, layers, truth, checks, dict(record["made"]["seconds"]), dict(record["made"]["about"]))
 
     def record(self, index: int) -> dict[str, Any]:
         """Return the JSON record of `index` (see docs/labels.md) without reading any layer."""
@@ -170,6 +190,7 @@ class Dataset(Sequence[Frame]):
             record = layout.unseal(place.read())
             if record["index"] != index or not isinstance(record["layers"], dict):
                 raise ValueError("it belongs to another frame")
+            _require_layers(index, record["layers"])
             return record
         except (ValueError, KeyError, TypeError) as error:
             raise self._damaged(name, str(error)) from None
@@ -190,6 +211,15 @@ class Dataset(Sequence[Frame]):
 
     def _damaged(self, name: str, why: str) -> DatasetError:
         return DatasetError(f"{self.folder}: {name} is damaged ({why}); {REPAIR.format(self.folder)}")
+
+
+def _require_layers(index: int, layers: dict[str, Any]) -> None:
+    """Raise ValueError unless each of a record's `layers` has the one name that its file may have."""
+    for name, noted in layers.items():
+        if name not in LAYERS or noted["file"] != layout.layer_file(index, name):
+            raise ValueError(f"it names a file that is not a layer of frame {index}")
+        if not isinstance(noted["bytes"], int) or not isinstance(noted["sha256"], str):
+            raise ValueError(f"it has no size and hash of layer {name}")
 
 
 def _known(layers: Sequence[str] | None) -> tuple[str, ...] | None:

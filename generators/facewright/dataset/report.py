@@ -152,7 +152,10 @@ def _records(dataset: Dataset) -> tuple[list[dict[str, Any]], list[dict[str, Any
     found, damaged = [], []
     for index in _spread(dataset.indices, MAX_RECORDS):
         try:
-            found.append(dataset.record(index))
+            dataset.with_layers(()).frame(index)
+            record = dataset.record(index)
+            record["truth"] = {name: record["truth"][name] for name in ("gaze", "head", "occluded")}  # landmarks weigh
+            found.append(record)
         except DatasetError as error:
             damaged.append({"index": index, "error": str(error)})
     return found, damaged
@@ -302,9 +305,12 @@ def _checks(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _failures(folder: Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted((folder / layout.QUARANTINE).glob("*/error.txt")):
+        index = layout.index_of(path.parent.name)
+        if index is None:
+            continue
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["(no message)"]
         trace = lines[0].startswith("Traceback")
-        found.append({"index": int(path.parent.name), "error": lines[-1] if trace else lines[0]})
+        found.append({"index": index, "error": lines[-1] if trace else lines[0]})
     return found
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from facewright import schema
 from facewright.dataset import claim, layout
 from facewright.dataset.card import Card
-from facewright.dataset.reader import Places, loose_indices, loose_places, shard_places
+from facewright.dataset.reader import Places, indices, loose_places, shard_places
 from facewright.errors import FrameError, OutputError
 from facewright.render import Frame
 
@@ -57,7 +57,8 @@ def _locked(folder: Path) -> Iterator[None]:
             f"with `facewright worker {folder}`"
         )
     try:
-        yield
+        with claim.renewed(lock):
+            yield
     finally:
         claim.release(lock)
 
@@ -81,7 +82,7 @@ class Writer:
 
     def done(self) -> set[int]:
         """Return the indices whose records exist."""
-        return loose_indices(self.folder) | set(shard_places(self.folder))
+        return indices(self.folder)
 
     def quarantined(self) -> set[int]:
         """Return the indices in quarantine."""
@@ -137,18 +138,22 @@ class Writer:
             with contextlib.suppress(ValueError):  # a layer of the wrong shape may be why it is here
                 layout.write_atomic(folder / layout.layer_file(index, name), layout.encode_layer(name, values))
         layout.write_atomic(folder / "sample.json", json.dumps(sample, indent=1).encode())
-        layout.write_atomic(folder / "error.txt", error.encode())
+        layout.write_atomic(folder / "error.txt", error.encode(errors="replace"))
 
     def clean(self) -> None:
-        """Remove what killed runs left: dead claims, and temporary files that no live claim covers."""
-        claims = self.folder / layout.CLAIMS
-        for path in claims.glob("*.json"):
-            if not claim.is_live(path):
-                claim.release(path)
-        for path in self.folder.glob("**/.*.tmp"):
-            index = layout.index_of(path.name[1:])
-            if index is None or not self._claim_path(index).exists():
-                layout.remove(path)
+        """Remove what killed runs left: dead claims, temporary files of no live one, quarantines of what was made."""
+        for path in (self.folder / layout.CLAIMS).glob("*.json"):
+            with layout.writing(path):
+                claim.remove_if_stale(path)
+        quarantined = self.quarantined()
+        for index in quarantined & self.done() if quarantined else ():
+            shutil.rmtree(self.folder / layout.QUARANTINE / layout.stem(index), ignore_errors=True)
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                if name.startswith(".") and name.endswith(".tmp"):
+                    index = layout.index_of(name[1:])
+                    if index is None or not self._claim_path(index).exists():
+                        layout.remove(Path(folder) / name)
 
     def pack(self, numbers: set[int] | None = None) -> None:
         """Move loose records into deterministic WebDataset shards, SHARD_RECORDS indices in each. Raises OutputError.
@@ -173,20 +178,20 @@ class Writer:
                 for place in loose.get(index, {}).values():
                     layout.remove(place.path)
 
-    def discard(self, indices: Collection[int]) -> None:
+    def discard(self, bad: Collection[int]) -> None:
         """Take frames out, so that a later run makes them anew; a damaged shard keeps its other records."""
         loose, damaged = loose_places(self.folder), list[Path]()
         packed = shard_places(self.folder, damaged)
-        for index in indices:
+        for index in bad:
             layout.remove(self.folder / layout.FRAMES / f"{layout.stem(index)}.json")  # the record first: it counts
             for place in loose.get(index, {}).values():
                 layout.remove(place.path)
-        touched = {place.path for index in indices for place in packed.get(index, {}).values()}
+        touched = {place.path for index in bad for place in packed.get(index, {}).values()}
         for path in sorted({*touched, *damaged}):
             kept = {
                 index: mine
                 for index, files in packed.items()
-                if index not in indices and (mine := {n: place for n, place in files.items() if place.path == path})
+                if index not in bad and (mine := {n: place for n, place in files.items() if place.path == path})
             }
             if kept:
                 _write_shard(path, kept)
@@ -226,12 +231,12 @@ def probe(folder: Path, card: Card) -> bool:
 
     Changes nothing. Raises OutputError where the dataset of `card` cannot go there.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: is a file; give a folder")
-    if (folder / layout.CARD).exists():
-        Card.load(folder).check_same(card, folder)
-        return True
     with layout.writing(folder):
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder}: is a file; give a folder")
+        if (folder / layout.CARD).exists():
+            Card.load(folder).check_same(card, folder)
+            return True
         names = [item.name for item in folder.iterdir()] if folder.is_dir() else []
     if any(name != layout.LOCK and not name.endswith(".tmp") for name in names):
         raise OutputError(f"{folder}: is not empty and not a Facewright dataset; choose a new or empty folder")

@@ -81,13 +81,18 @@ def generate(
 
 
 def _render(writer: Writer, order: Order, run: Callable[..., None], workers: int, emit: Emit) -> None:
-    while pending := plan(writer, order.indices).pending:
+    while True:
+        begun = time.monotonic()
+        pending = plan(writer, order.indices).pending
+        took = time.monotonic() - begun
+        if not pending:
+            break
         claimed = writer.claimed()
         free = [index for index in pending if index not in claimed]
         run(free, workers=workers)
         if not free:
             emit({"event": "warning", "message": "waiting for frames that other workers have claimed"})
-            time.sleep(1)
+            time.sleep(max(1.0, 10 * took))  # a look at millions of files takes a while
     if failed := plan(writer, order.indices).failed:
         emit({"event": "warning", "message": f"trying the {len(failed)} failed frames once more"})
         run(failed, workers=min(workers, len(failed)))

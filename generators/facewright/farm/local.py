@@ -1,7 +1,7 @@
 """Supervised workers on this machine: fed by pipe, recycled by count and memory, restarted when they crash.
 
-Every worker is a process of its own, even when there is one: Blender may crash or leak, and neither may end the run.
-An index that kills two workers is quarantined.
+Every worker is a process of its own, even when there is one: Blender may crash, leak or hang, and none of these may
+end the run. An index that kills two workers is quarantined.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -33,6 +34,13 @@ RECYCLE_MEMORY_MB = 6000
 """A worker whose resident memory exceeds this after a frame is replaced."""
 DEATHS = 2
 """An index that has killed this many workers is quarantined."""
+PATIENCE_S, PATIENCE = 600.0, 20.0
+"""A worker hangs that takes longer over a frame than this, and than so many times the longest frame so far (reasoned:
+machines are shared, and the cost of heads varies tenfold)."""
+FIRST_S = 1800.0
+"""The same until a frame is known, and while it starts: a GPU's kernels may have to be compiled first."""
+LAST_WORDS_S = 3.0
+"""How long a worker that hangs has to write down where, before it is killed."""
 
 
 def run(writer: Writer, recipe: Recipe, indices: Sequence[int], station: Station, workers: int, emit: Emit) -> None:
@@ -77,9 +85,10 @@ class _Crew:
         self.queue = deque(blocks(indices, recipe.frames_per_subject, workers))
         self.deaths: Counter[int] = Counter()
         self.lock = threading.Lock()
-        self.fatal: UserError | None = None
+        self.fatal: UserError | BrokenPipeError | None = None
         self.stopped = False
         self.busy = workers
+        self.longest_s = 0.0
         self.processes: dict[int, _Process] = {}
 
     def emit(self, event: dict[str, Any]) -> None:
@@ -99,7 +108,7 @@ class _Crew:
             while not self.stopped and (block := self._take()):
                 while block and not self.stopped:
                     self._one(number, block)
-        except UserError as error:
+        except (UserError, BrokenPipeError) as error:  # nobody reads what we say: there is nothing to explain
             self.fatal = self.fatal or error
             self.stop()
         except Exception as error:  # a thread must not die unheard
@@ -122,13 +131,15 @@ class _Crew:
         if process is None:
             return
         index = block[0]
-        event = process.render(index, self.emit)
+        begun = time.monotonic()
+        event = process.render(index, self.emit, patience(self.station, self.longest_s))
         if event is None:
             self.processes.pop(number).close()
             if not self.stopped:
                 self._mourn(index, block, process)
             return
         block.pop(0)
+        self.longest_s = max(self.longest_s, time.monotonic() - begun)
         self.emit(event)
         if process.frames >= RECYCLE_FRAMES or event.get("memory_mb", 0) > RECYCLE_MEMORY_MB:
             self.processes.pop(number).close()
@@ -139,7 +150,7 @@ class _Crew:
             self.processes[number] = process
             if self.stopped:
                 process.kill()
-            ready = process.wait_until_ready(self.emit)
+            ready = process.wait_until_ready(self.emit, FIRST_S)
             if ready or self.stopped:
                 return process if ready else None
             process.close()
@@ -158,12 +169,20 @@ class _Crew:
         self.emit({"event": "quarantine", "index": index, "error": error})
 
 
+def patience(station: Station, longest_s: float) -> float:
+    """Return after how many seconds over one frame a worker hangs, when the longest frame so far took `longest_s`."""
+    if station.timeout:
+        return station.timeout
+    return max(PATIENCE_S, PATIENCE * longest_s) if longest_s else FIRST_S
+
+
 class _Process:
     """One worker process and its two pipes; what it prints otherwise goes to a log."""
 
     def __init__(self, folder: Path, number: int, station: Station) -> None:
         self.log = folder / layout.LOGS / f"worker-{number}.log"
         self.frames = 0
+        self.hung = ""
         command = worker_command(["worker", str(folder), "--feed", *station.to_args()])
         with layout.writing(self.log), self.log.open("ab") as log:
             self.popen = subprocess.Popen(
@@ -176,15 +195,15 @@ class _Process:
                 start_new_session=os.name == "posix",
             )
 
-    def wait_until_ready(self, emit: Emit) -> bool:
+    def wait_until_ready(self, emit: Emit, patience_s: float) -> bool:
         """Return whether the worker has opened its renderer. Raises UserError where it says why it cannot."""
-        event = self._wait_for(("worker",), emit)
+        event = self._wait_for(("worker",), emit, patience_s)
         if event:
             emit(event)
         return event is not None
 
-    def render(self, index: int, emit: Emit) -> dict[str, Any] | None:
-        """Return the event of the rendered `index`, None if the worker died."""
+    def render(self, index: int, emit: Emit, patience_s: float) -> dict[str, Any] | None:
+        """Return the event of the rendered `index`, None if the worker died or was killed because it hung."""
         assert self.popen.stdin
         self.frames += 1
         try:
@@ -192,13 +211,22 @@ class _Process:
             self.popen.stdin.flush()
         except OSError:
             return None
-        return self._wait_for(("frame", "quarantine", "skip"), emit)
+        return self._wait_for(("frame", "quarantine", "skip"), emit, patience_s)
 
-    def _wait_for(self, kinds: tuple[str, ...], emit: Emit) -> dict[str, Any] | None:
+    def _wait_for(self, kinds: tuple[str, ...], emit: Emit, patience_s: float) -> dict[str, Any] | None:
+        watchdog = threading.Timer(patience_s, self._give_up, (patience_s,))
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            return self._next_of(kinds, emit)
+        finally:
+            watchdog.cancel()
+
+    def _next_of(self, kinds: tuple[str, ...], emit: Emit) -> dict[str, Any] | None:
         assert self.popen.stdout
         for line in self.popen.stdout:
-            if not line.startswith('{"event"'):
-                continue  # Blender's banner, printed before we take stdout away from it
+            if not line.startswith('{"event"') or not line.endswith("\n"):
+                continue  # Blender's banner, printed before we take stdout away from it; or last words cut short
             event = json.loads(line)
             if event["event"] == "fatal":
                 raise UserError(event["error"])
@@ -221,11 +249,29 @@ class _Process:
         self.popen.stdout.close()
 
     def kill(self) -> None:
-        """End the worker now; its claim is stale at once, its unfinished record does not exist."""
-        self.popen.kill()
+        """End the worker now, and its refiner; its claim is stale at once, its unfinished record does not exist."""
+        self._signal(signal.SIGKILL if os.name == "posix" else signal.SIGTERM)
+
+    def _signal(self, number: int) -> None:
+        if os.name != "posix":
+            self.popen.send_signal(number)
+        elif self.popen.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.popen.pid, number)
+
+    def _give_up(self, patience_s: float) -> None:
+        """End a worker that hangs; asked to abort, it writes to its log where it was (see commands.worker)."""
+        self.hung = f"hung for {patience_s:.0f} s"
+        if os.name == "posix":
+            self._signal(signal.SIGABRT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(LAST_WORDS_S)
+        self.kill()
 
     def ending(self) -> str:
-        """Return how the process ended, e.g. "signal 11"."""
+        """Return how the process ended, e.g. "signal 11" or "hung for 600 s"."""
+        if self.hung:
+            return self.hung
         code = self.popen.wait()
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import facewright.dataset
 from facewright.check import check_frame
-from facewright.dataset.reader import Dataset, located
+from facewright.dataset import layout
+from facewright.dataset.card import Card
+from facewright.dataset.reader import REPAIR, Dataset, located
 from facewright.dataset.writer import Writer, reopen
 from facewright.errors import CheckError, DatasetError, RecipeError
 from facewright.farm.worker import judge
@@ -17,7 +20,7 @@ from facewright.sample import sample
 
 
 def verify(folder: Path | str, emit: Emit, repair: bool = False) -> int:
-    """Check every frame of the dataset in `folder` and return how many are bad, missing or quarantined.
+    """Check every frame of the dataset in `folder` and return how many are bad, missing or quarantined, and its recipe.
 
     A frame is good when its files are what was written, its labels agree with its truth, and its sample is what the
     recipe draws. `repair` takes bad frames out, so that the same generate makes them anew. Raises DatasetError where
@@ -25,8 +28,9 @@ def verify(folder: Path | str, emit: Emit, repair: bool = False) -> int:
     """
     folder = located(folder)
     if not repair:
-        return len(_bad(folder, emit)) + _missing(folder, emit)
+        return len(_bad(folder, emit)) + _missing(folder, emit) + (not _has_its_recipe(folder, emit))
     with reopen(folder) as writer:
+        layout.write_atomic(folder / layout.RECIPE, layout.dump(writer.card.recipe, indent=2))
         writer.discard(())  # damaged shards
         bad = _bad(folder, emit)
         writer.discard(bad)
@@ -49,9 +53,25 @@ def _bad(folder: Path, emit: Emit) -> list[int]:
         except (DatasetError, CheckError) as error:
             bad.append(index)
             emit({"event": "quarantine", "index": index, "error": str(error)})
+        except Exception as error:  # whatever one record holds, the others are checked
+            bad.append(index)
+            text = f"frame {index} does not fit the label schema ({type(error).__name__}: {error})"
+            emit({"event": "quarantine", "index": index, "error": text})
     seconds = round(time.monotonic() - begun, 1)
     emit({"event": "done", "made": len(dataset) - len(bad), "failed": len(bad), "seconds": seconds})
     return bad
+
+
+def _has_its_recipe(folder: Path, emit: Emit) -> bool:
+    """Return whether recipe.json is the recipe of the card, with a warning where it is not."""
+    path = folder / layout.RECIPE
+    try:
+        same = json.loads(path.read_text(encoding="utf-8")) == Card.load(folder).recipe
+    except (OSError, ValueError, RecursionError):
+        same = False
+    if not same:
+        emit({"event": "warning", "message": f"{path}: is not the dataset's recipe; {REPAIR.format(folder)}"})
+    return same
 
 
 def _missing(folder: Path, emit: Emit) -> int:

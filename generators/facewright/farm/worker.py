@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import faulthandler
 import os
 import platform
 import sys
@@ -22,9 +23,10 @@ from typing import Any, Protocol
 import numpy as np
 
 import facewright
+from facewright.dataset.claim import LEASE_S
 from facewright.dataset.layout import RECIPE
 from facewright.dataset.writer import Writer
-from facewright.errors import CheckError, UserError
+from facewright.errors import CheckError, DatasetError, UserError
 from facewright.farm.plan import plan
 from facewright.progress import Emit
 from facewright.recipe import Recipe
@@ -40,16 +42,22 @@ DEVICES = ("auto", "cpu", "cuda", "optix", "hip", "metal", "oneapi")
 
 @dataclass(frozen=True)
 class Station:
-    """What a worker works with: renderer, device, threads (0: all), and the Python that has torch (None: this one)."""
+    """What a worker works with.
+
+    `threads` 0 means all, `refiner_python` is the Python that has torch (None: this one), and `timeout` the seconds
+    after which a worker that says nothing is killed (0: as local.patience has it).
+    """
 
     renderer: str = "cycles"
     device: str = "auto"
     threads: int = 0
     refiner_python: str | None = None
+    timeout: int = 0
 
     def to_args(self) -> list[str]:
         """Return the command line options that mean this station."""
         args = ["--renderer", self.renderer, "--device", self.device, "--threads", str(self.threads)]
+        args += ["--timeout", str(self.timeout)]
         return args + (["--refiner-python", self.refiner_python] if self.refiner_python else [])
 
     def open_renderer(self, recipe: Recipe) -> Renderer:
@@ -130,11 +138,14 @@ def judge(frame: Frame) -> None:
 def work(folder: Path, station: Station, emit: Emit, feed: Iterable[int] | None = None) -> bool:
     """Render the indices of `feed`, or else all that is not done, failed or claimed; return whether none failed.
 
+    Nobody may watch a worker: one that hangs over a frame ends itself when its claim has run out twice.
     Emits a `worker` event, then one `frame` or `quarantine` event for each index. Raises UserError for what would
     fail every frame: no Blender, no torch, a full disk.
     """
     writer = Writer.join(folder)
     recipe = Recipe.load(folder / RECIPE)
+    if recipe.digest != writer.card.digest:
+        raise DatasetError(f"{folder / RECIPE}: is not the dataset's recipe; run `facewright check {folder} --repair`")
     indices = plan(writer, writer.card.wanted).pending if feed is None else feed
     good = True
     with open_maker(station, recipe, writer.card.refine, emit) as (make, about):
@@ -143,11 +154,13 @@ def work(folder: Path, station: Station, emit: Emit, feed: Iterable[int] | None 
             if not writer.claim(index):
                 emit({"event": "skip", "index": index})
                 continue
+            faulthandler.dump_traceback_later(2 * (station.timeout or LEASE_S), exit=True, file=2)
             try:
                 gone = writer.exists(index)  # another worker was quicker
                 drawn = sample(recipe, writer.card.seed, index)
                 event = {"event": "skip", "index": index} if gone else attempt(writer, drawn, recipe.outputs, make)
             finally:
+                faulthandler.cancel_dump_traceback_later()
                 writer.release(index)
             good &= event["event"] != "quarantine"
             emit(event)
