@@ -252,7 +252,7 @@ def page(found: dict[str, Any], price: float) -> str:
                     f"{run['folder']:.0%} | {run['network']:.0%} | {limit} | {hours:,.0f} | {hours * price:,.0f} |"
                 )
     shared, store = farms(found, 1).values()
-    face, rates = core_s_of(stages, "face"), (1 / shared.driver, 1 / store.driver)
+    face, rates = stages["face"], (1 / shared.driver, 1 / store.driver)
     part, reader_bytes = PART * found["files"], large["reader_bytes"] / large["files"]
     lines += [
         "",
@@ -270,11 +270,6 @@ def page(found: dict[str, Any], price: float) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def core_s_of(stages: dict[str, Any], name: str) -> float:
-    """Return the core-seconds of a frame."""
-    return stages["table"][name]["total"] * stages["machine"]["cores"]
 
 
 def main() -> None:

@@ -45,8 +45,6 @@ IN_FLIGHT = 2
 """Frames asked of an actor at a time: one is rendered while the next one's order travels. Bounds the object store."""
 PUTTERS = 8
 """Frames that the driver writes at a time: a disk syncs many files in the time of one."""
-PATIENCE_S = 3600.0
-"""An actor that is silent for longer over one frame hangs, and is replaced (reasoned: a thousand times a usual one)."""
 LONELY_S = 30.0
 """The run says so where no actor has come for this long: a cluster takes minutes to grow, and a wrong wish for ever."""
 REACH_S = 5.0
@@ -272,6 +270,7 @@ class _Hand:
 
     def ask(self, index: int) -> None:
         """Ask for a frame."""
+        self.heard = self.heard if self.unfinished else time.monotonic()
         self.asked.append((self.actor.render.remote(index), index))
         self.frames += 1
         self.worn = self.frames >= local.RECYCLE_FRAMES
@@ -302,6 +301,7 @@ class _Crew:
         self.hands: list[_Hand] = []
         self.deaths: dict[int, list[str]] = {}
         self.stillborn = 0
+        self.longest_s = 0.0
         self.lonely_since = time.monotonic()
         self.pool = ThreadPoolExecutor(PUTTERS)
         self.puts: deque[tuple[Future[None], int, Event]] = deque()
@@ -360,7 +360,7 @@ class _Crew:
         except self.ray.exceptions.RayError as error:
             self._mourn(hand, error)
             return
-        hand.heard = time.monotonic()
+        took, hand.heard = time.monotonic() - hand.heard, time.monotonic()
         _, index = hand.asked.popleft()
         if index < 0:
             events, hand.node = answer
@@ -368,6 +368,7 @@ class _Crew:
             for event in events:
                 self._pass_on(event)
             return
+        self.longest_s = max(self.longest_s, took)
         event, parcel = answer
         hand.worn = hand.worn or event.get("memory_mb", 0) > local.RECYCLE_MEMORY_MB
         if parcel:
@@ -418,7 +419,7 @@ class _Crew:
         """End actors that hang, and say when none comes."""
         now = time.monotonic()
         for hand in self.hands:
-            if hand.unfinished and now - hand.heard > PATIENCE_S:
+            if hand.unfinished and now - hand.heard > local.patience(self.station, self.longest_s):
                 self.ray.kill(hand.actor)  # its death is heard of in the next round
         if any(hand.node for hand in self.hands):
             self.lonely_since = now
