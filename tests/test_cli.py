@@ -82,7 +82,7 @@ def test_a_dry_run_writes_nothing(tmp_path, capsys):
 
 
 def test_json_events_are_lines_on_stdout(tmp_path, capsys):
-    run("generate", "face", "-o", tmp_path / "d", "--count", 2, "--json-events", *SMALL)
+    run("generate", "face", "-o", tmp_path / "d", "--count", 2, "--workers", 1, "--json-events", *SMALL)
     shown = capsys.readouterr()
     kinds = [json.loads(line)["event"] for line in shown.out.splitlines()]
     assert kinds == ["start", "worker", "frame", "frame", "done"]
