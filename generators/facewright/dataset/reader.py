@@ -147,7 +147,7 @@ class Dataset(Sequence[Frame]):
         return map(self.frame, self.indices)
 
     def frame(self, index: int, record: dict[str, Any] | None = None) -> Frame:
-        """Return the frame of `index`, with its `record` if known. Raises DatasetError where it is missing or damaged."""
+        """Return the frame of `index`, of its `record` if known. Raises DatasetError where it is missing or bad."""
         record = record or self.record(index)
         for name in self.layers or ():
             if name not in record["layers"]:
