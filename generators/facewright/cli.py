@@ -81,15 +81,25 @@ def _parser() -> argparse.ArgumentParser:
     add = subparsers.add_parser("generate", help="render a dataset, or continue one")
     add.set_defaults(run=commands.generate)
     _add_recipe(add, names)
-    add.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="dataset folder")
+    add.add_argument(
+        "-o", "--output", type=_place, required=True, metavar="DIR", help="dataset folder, or s3://BUCKET/FOLDER ..."
+    )
+    add.add_argument(
+        "--spool", type=Path, metavar="DIR", help="folder through which a URL is written (default: in the user's cache)"
+    )
     add.add_argument("--count", type=_number(0, MAX_COUNT), default=24, metavar="N", help="frames (default 24)")
     add.add_argument("--start", type=_number(0, MAX_COUNT), default=0, metavar="I", help="first index (default 0)")
     add.add_argument(
         "--workers",
-        type=_number(0, 1024),
-        default=1,
+        type=_number(0, 100_000),
         metavar="W",
-        help="processes (default 1); 0 only prepares the folder for `facewright worker`",
+        help="processes (default 1), or actors with --ray (default as many as the cluster holds); 0 only prepares the "
+        "folder for `facewright worker`",
+    )
+    add.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="render on a Ray cluster: local, auto, HOST:PORT or ray://HOST:PORT (see docs/scale.md)",
     )
     add.add_argument("--refine", default="none", metavar="REFINER", help=f"{_REFINER} (default none)")
     add.add_argument("--tar", action="store_true", help="pack the records into WebDataset shards")
@@ -155,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add = subparsers.add_parser("check", help="verify every file and every truth check of a dataset")
     add.set_defaults(run=commands.check)
-    add.add_argument("folder", type=Path, metavar="DIR")
+    add.add_argument("folder", type=_place, metavar="DIR", help="dataset folder, or s3://BUCKET/FOLDER ...")
     add.add_argument("--repair", action="store_true", help="take bad frames out, for the same generate to make anew")
     _add_events(add)
 
@@ -257,6 +267,10 @@ def _add_station(add: argparse.ArgumentParser) -> None:
 
 def _add_events(add: argparse.ArgumentParser) -> None:
     add.add_argument("--json-events", action="store_true", help="progress as JSON lines on stdout")
+
+
+def _place(text: str) -> Path | str:
+    return text if "://" in text else Path(text)
 
 
 def _number(low: int, high: int) -> type[int]:

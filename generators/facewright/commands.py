@@ -23,17 +23,33 @@ DONE, SOME_FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 def generate(args: argparse.Namespace) -> int:
     """Render a dataset, or continue one."""
+    from facewright.dataset.spool import spool_of
+    from facewright.farm import local, ray
     from facewright.farm.generate import Order, generate, missing
 
     recipe = Recipe.load(args.recipe, args.changes)
     order = Order(recipe, args.seed, args.start, args.count, spec(args.refine), args.tar)
+    url = args.output if isinstance(args.output, str) else ""
+    if args.spool and not url:
+        raise UserError(f"--spool {args.spool}: is only for a URL; -o {args.output} is written where it is")
+    folder = Path((args.spool or spool_of(url)) if url else args.output)
     if args.dry_run:
-        todo = missing(order, args.output)
+        todo = missing(order, folder, url)
         print(f"would render {len(todo)} of {args.count} frames of {recipe.name} ({recipe.digest}) into {args.output}")
         return DONE
     args.resume = f"stopped; run the same command again to continue in {args.output}"
-    with watch(f"rendering {recipe.name}:", json_events=args.json_events) as emit:
-        failed = generate(order, args.output, _share_threads(station_of(args), args.workers), args.workers, emit)
+    station = station_of(args)
+    run, workers = local.run, 1 if args.workers is None else args.workers
+    with contextlib.ExitStack() as stack:
+        emit = stack.enter_context(watch(f"rendering {recipe.name}:", json_events=args.json_events))
+        if args.ray:
+            nowhere = stack.enter_context(Path(os.devnull).open("w"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))  # Ray prints a page for each actor that dies
+            fleet = stack.enter_context(ray.connect(args.ray))
+            run, workers = fleet.run, fleet.places(station) if args.workers is None else args.workers
+        else:
+            station = _share_threads(station, workers)
+        failed = generate(order, folder, station, workers, emit, run, url)
     return SOME_FAILED if failed else DONE
 
 
@@ -129,9 +145,13 @@ def export_refiner(args: argparse.Namespace) -> int:
 
 def check(args: argparse.Namespace) -> int:
     """Verify a dataset, and take out what is damaged."""
+    from facewright.dataset.spool import reaching
     from facewright.farm.verify import verify
 
-    with watch("checking", json_events=args.json_events) as emit:
+    url = args.folder if isinstance(args.folder, str) else ""
+    if url and args.repair:
+        raise UserError(f"--repair does not work at {url}; copy the dataset to a folder, repair it, and copy it back")
+    with watch("checking", json_events=args.json_events) as emit, reaching(url) if url else contextlib.nullcontext():
         failed = verify(args.folder, emit, args.repair)
     return SOME_FAILED if failed else DONE
 

@@ -49,13 +49,18 @@ class MissingPackage(UserError):
     """An optional package is needed for what was asked."""
 
 
-def package(name: str, purpose: str) -> ModuleType:
-    """Return the module `name` of an optional package that `purpose` needs. Raises MissingPackage."""
+def package(name: str, purpose: str, install: str = "") -> ModuleType:
+    """Return the module `name` of an optional package that `purpose` needs. Raises MissingPackage.
+
+    `install` is what pip is to be told, where that is not the module's own name.
+    """
     try:
         return importlib.import_module(name)
     except ImportError:
         root = name.partition(".")[0]
-        raise MissingPackage(f"{purpose} needs the package {root}; run `python -m pip install {root}`") from None
+        raise MissingPackage(
+            f"{purpose} needs the package {root}; run `python -m pip install {install or root}`"
+        ) from None
 
 
 class TrainingError(FacewrightError):

@@ -407,12 +407,13 @@ _OTHER_PARTS = {
 
 def _head_meshes(sample: Sample, mesh: Topology, shade: Masks, head: Array) -> list[Mesh]:
     """Return skin, mouth, tongue and conjunctival sockets in head mm."""
+    under = _under_hair(sample, mesh)[:, None]
     points = {
         "rest": mesh.rest,
         "head": shade.head,
         "region": np.stack([shade.lip, shade.margin, shade.sebum], axis=1),
-        "albedo": _shaded_albedo(sample, mesh),
-        "under_hair": _under_hair(sample, mesh)[:, None],
+        "albedo": _shaded_albedo(sample, mesh, under),
+        "under_hair": under,
         "lid": _lid_place(near_side(sample), len(mesh.rest)),
     }
     parts = [_cut("skin", "skin", mesh, head, _SKIN_LABELS, points)]
@@ -432,11 +433,14 @@ def _lid_place(near: str | None, count: int) -> Array:
     return place
 
 
-def _shaded_albedo(sample: Sample, mesh: Topology) -> Array:
-    """Return the skin's albedo (V, 3), darkened where dense hair and brows shade it: strands alone look sparse."""
+def _shaded_albedo(sample: Sample, mesh: Topology, share: Array) -> Array:
+    """Return the skin's albedo (V, 3), darkened by the `share` (V, 1) that dense hair and brows hide.
+
+    Strands alone look sparse.
+    """
     subject, spectrum = sample.subject, sample.image.spectrum
     skin = paint(subject.skin, near_side(sample), spectrum)
-    hair, share = subject.hair, _under_hair(sample, mesh)[:, None]
+    hair = subject.hair
     shaved = hair.beard_shadow * (SHAVED_SHARE if hair.beard == "none" else 0.5 * SHAVED_SHARE)
     if shaved:
         under = (shaved * shadow_weight(mesh.rest))[:, None]
@@ -667,7 +671,7 @@ def _scatter(
     They are drawn by area and `weight` on the resting topology, so expression does not move hairs about.
     """
     total = np.cumsum(_face_areas(faces, rest, weight))
-    u = np.array(rng.uniforms(*seed, f"{name}.roots", 3 * count)).reshape(count, 3)
+    u = rng.numbers(*seed, f"{name}.roots", count, 3)
     strata = (np.arange(count) + u[:, 0]) / count
     face = faces[np.searchsorted(total, strata * total[-1], side="right").clip(max=len(faces) - 1)]
     s, t = u[:, 1:2], u[:, 2:3]

@@ -35,7 +35,8 @@ LOG_EVERY_S = 30.0
 def watch(verb: str, *, json_events: bool = False, stream: TextIO | None = None) -> Iterator[Emit]:
     """Yield a function that shows events on `stream` (stdout for JSON lines, else stderr)."""
     if json_events:
-        yield lambda event: print_event(event, stream or sys.stdout)
+        lines = stream or sys.stdout
+        yield lambda event: print_event(event, lines)
         return
     out = stream or sys.stderr
     if out.isatty():

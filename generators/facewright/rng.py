@@ -23,5 +23,10 @@ def uniforms(seed: int, index: int, name: str, count: int) -> tuple[float, ...]:
 
     Longer requests extend shorter ones: the first k of n equal a request for k.
     """
-    raw = stream(seed, index, name).bit_generator.random_raw(count) if count else ()
-    return tuple(float(int(word) >> 11) * 2.0**-53 for word in raw)
+    return tuple(numbers(seed, index, name, count).tolist())
+
+
+def numbers(seed: int, index: int, name: str, *shape: int) -> np.ndarray:
+    """Return the same floats as an array of `shape`, filled row by row: float64 in [0, 1)."""
+    raw = stream(seed, index, name).bit_generator.random_raw(int(np.prod(shape)))
+    return ((raw >> np.uint64(11)) * 2.0**-53).reshape(shape)

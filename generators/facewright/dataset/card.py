@@ -108,6 +108,16 @@ class Card:
                 merged.append((low, high))
         return dataclasses.replace(self, ranges=tuple(merged))
 
+    def joined(self, other: Card) -> Card:
+        """Return the card with what `other`, of the same dataset, wants and knows too."""
+        card = self
+        for start, stop in other.ranges:
+            card = card.extended(start, stop)
+        for about in other.made_with:
+            card = card.with_maker(about)
+        shards = card.shard_records or other.shard_records
+        return dataclasses.replace(card, checks={**card.checks, **other.checks}, shard_records=shards)
+
     def refined_by(self, spec: str) -> Card:
         """Return the card with refiner `spec`."""
         return dataclasses.replace(self, refine=spec)

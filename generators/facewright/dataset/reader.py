@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,13 +11,29 @@ from typing import Any, NamedTuple, overload
 from facewright import schema
 from facewright.dataset import layout
 from facewright.dataset.card import Card
-from facewright.errors import DatasetError
+from facewright.errors import DatasetError, package
 from facewright.render import LAYERS, Check, Frame
 from facewright.sample import Sample
 from facewright.truth import Truth
 
 REPAIR = "run `facewright check {} --repair`, then the same `facewright generate` again to make it anew"
 """What to do about damage; the folder goes into the braces."""
+
+
+def located(folder: str | Path) -> Path:
+    """Return the folder as a path; "s3://bucket/folder", or another URL, as one that fsspec reads.
+
+    Raises MissingPackage, DatasetError where nothing installed knows such a URL.
+    """
+    if "://" not in str(folder):
+        return Path(folder)
+    upath = package("upath", f"{folder}", "universal-pathlib fsspec s3fs")
+    try:
+        place = upath.UPath(str(folder), use_listings_cache=False)
+        place.fs.invalidate_cache()
+    except (ImportError, ValueError) as error:
+        raise DatasetError(f"{folder}: no package that is installed reads it ({error})") from None
+    return place
 
 
 class Place(NamedTuple):
@@ -56,8 +71,7 @@ def indices(folder: Path) -> set[int]:
 def _names(folder: Path) -> Iterator[str]:
     """Yield the names of the files in `folder`, if it is there. Raises DatasetError where it cannot be read."""
     try:
-        with os.scandir(folder) as entries:
-            yield from (entry.name for entry in entries)
+        yield from (path.name for path in folder.iterdir())
     except FileNotFoundError:
         return
     except OSError as error:
@@ -91,7 +105,7 @@ def _members(path: Path, folder: Path, damaged: list[Path] | None) -> dict[int, 
     """Return index -> file name -> Place of the regular files in the shard `path` of the dataset in `folder`."""
     found: dict[int, Places] = {}
     try:
-        with tarfile.open(path, "r:") as archive:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
             for member in archive:
                 index = layout.index_of(member.name)
                 if index is not None and member.isreg():
@@ -111,7 +125,7 @@ class Dataset(Sequence[Frame]):
     """
 
     def __init__(self, folder: str | Path, layers: Sequence[str] | None = None) -> None:
-        self.folder = Path(folder)
+        self.folder = located(folder)
         self.card = Card.load(self.folder)
         if self.card.schema != schema.VERSION:
             raise DatasetError(

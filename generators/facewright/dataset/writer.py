@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import io
 import json
@@ -95,9 +94,10 @@ class Writer:
         """Return whether this process may render `index`; release it with `release`."""
         return claim.acquire(self._claim_path(index))
 
-    def is_claimed(self, index: int) -> bool:
-        """Return whether a live worker, here or elsewhere, has claimed `index`."""
-        return claim.is_live(self._claim_path(index))
+    def claimed(self) -> set[int]:
+        """Return the indices that live workers, here or elsewhere, have claimed."""
+        live = (path.name for path in (self.folder / layout.CLAIMS).glob("*.json") if claim.is_live(path))
+        return {index for name in live if (index := layout.index_of(name)) is not None}
 
     def release(self, index: int) -> None:
         """Give up the claim on `index`."""
@@ -109,13 +109,7 @@ class Writer:
 
     def write(self, frame: Frame) -> None:
         """Write the frame's layers, then its record, and lift its quarantine. Raises FrameError, OutputError."""
-        start = time.perf_counter()
-        files = {
-            layout.layer_file(frame.sample.index, name): layout.encode_layer(name, values)
-            for name, values in frame.layers.items()
-        }
-        frame.seconds["encode"] = time.perf_counter() - start
-        self.put(frame.sample.index, files, record_of(frame))
+        self.put(frame.sample.index, encode(frame), record_of(frame))
 
     def put(self, index: int, files: Mapping[str, bytes], record: dict[str, Any]) -> None:
         """Write encoded layer `files`, then `record`, completed with their sizes and hashes."""
@@ -161,16 +155,19 @@ class Writer:
                     if index is None or not self._claim_path(index).exists():
                         layout.remove(Path(folder) / name)
 
-    def pack(self) -> None:
+    def pack(self, numbers: set[int] | None = None) -> None:
         """Move loose records into deterministic WebDataset shards, SHARD_RECORDS indices in each. Raises OutputError.
 
-        A loose record replaces the shard's own, so packing may be repeated, interrupted and continued.
+        Only those of `numbers`, where given. A loose record replaces the shard's own, so packing may be repeated,
+        interrupted and continued.
         """
         size = self.card.shard_records or SHARD_RECORDS
         loose, packed = loose_places(self.folder), shard_places(self.folder)
         with layout.writing(self.folder / layout.SHARDS):
             (self.folder / layout.SHARDS).mkdir(exist_ok=True)
         for number in sorted({index // size for index in loose}):
+            if numbers is not None and number not in numbers:
+                continue
             mine = {
                 index: {**packed.get(index, {}), **loose.get(index, {})}
                 for index in sorted({*packed, *loose})
@@ -205,6 +202,17 @@ class Writer:
         return self.folder / layout.CLAIMS / f"{layout.stem(index)}.json"
 
 
+def encode(frame: Frame) -> dict[str, bytes]:
+    """Return file name -> content of the frame's layers, and note in the frame how long that took."""
+    start = time.perf_counter()
+    files = {
+        layout.layer_file(frame.sample.index, name): layout.encode_layer(name, values)
+        for name, values in frame.layers.items()
+    }
+    frame.seconds["encode"] = time.perf_counter() - start
+    return files
+
+
 def record_of(frame: Frame) -> dict[str, Any]:
     """Return the JSON record of a frame. Everything but `made` is a pure function of (recipe, seed, index)."""
     return {
@@ -237,10 +245,7 @@ def probe(folder: Path, card: Card) -> bool:
 
 def _continue_or_start(folder: Path, card: Card) -> Card:
     if probe(folder, card):
-        found = Card.load(folder)
-        for start, stop in card.ranges:
-            found = found.extended(start, stop)
-        card = dataclasses.replace(found, shard_records=found.shard_records or card.shard_records)
+        card = Card.load(folder).joined(card)
     card.save(folder)
     layout.write_atomic(folder / layout.RECIPE, layout.dump(card.recipe, indent=2))
     with layout.writing(folder):

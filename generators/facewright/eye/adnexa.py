@@ -97,7 +97,7 @@ def lashes(
     together in clumps of two to six. `seed` is (sample seed, subject index). Returned strands have 9 points.
     """
     name = f"lashes.{side}.{'upper' if upper else 'lower'}"
-    u = np.array(rng.uniforms(*seed, name, 8 * count)).reshape(8, count)
+    u = rng.numbers(*seed, name, 8, count)
     n = len(root_line)
     place = np.sort(0.045 + 0.92 * (np.arange(count) + 1.6 * (u[0] - 0.5)) / count).clip(0.02, 0.985)
     position = place * (n - 1)

@@ -132,7 +132,7 @@ def sclera_albedo(sclera: Sclera, spectrum: str, limbus: float, limbal_mm: float
 
 def _fibres(seed: int, rows: int, columns: int, count: int, wander: float) -> Array:
     """Return radial streaks in [0, 1]: angular noise whose phase wanders slowly along the radius."""
-    u = np.array(rng.uniforms(seed, 0, f"fibres{count}", count * 2)).reshape(2, count)
+    u = rng.numbers(seed, 0, f"fibres{count}", 2, count)
     table = np.interp(np.arange(columns) * count / columns, np.arange(count + 1), np.append(u[0], u[0][0]))
     shift = (periodic(seed + 11, rows, columns, 30, 6) - 0.5) * 2 * wander * columns / count * 6
     place = (np.arange(columns)[None, :] + shift) % columns
@@ -150,8 +150,8 @@ def _vessels(sclera: Sclera, limbus: float) -> tuple[Array, Array]:
     trunks = 26 + int(34 * sclera.redness)
     masks = []
     for level, (count, width, steps) in enumerate(((trunks, 2.1, 260), (trunks * 5, 0.95, 190))):
-        u = np.array(rng.uniforms(seed, level, "vessels", count * 4)).reshape(4, count)
-        turns = np.array(rng.uniforms(seed, level, "vessel.turns", count * steps)).reshape(count, steps) - 0.5
+        u = rng.numbers(seed, level, "vessels", 4, count)
+        turns = rng.numbers(seed, level, "vessel.turns", count, steps) - 0.5
         angle = u[0] * 2 * math.pi
         polar = limbus + (0.34 if level == 0 else 0.30) * (0.35 + 0.65 * u[1])
         heading = np.zeros(count)

@@ -53,7 +53,7 @@ def _relief(d: Array, t: Array, seed: int, skin: Skin, squint: float) -> Array:
         span = where * np.clip((d - 0.6) / 1.5, 0, 1) * np.clip((reach - d) / 5, 0, 1)
         height += depth * (0.5 + 1.3 * age) * lines * broken * span
 
-    u = np.array(rng.uniforms(seed, 0, "periorbita", 240)).reshape(30, 8)
+    u = rng.numbers(seed, 0, "periorbita", 30, 8)
     # lines under the eye, from the medial corner outward and down
     for k in range(2 + int(5 * age)):
         a = u[k]

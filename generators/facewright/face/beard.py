@@ -140,7 +140,7 @@ def grow_beard(
     """
     style = BEARDS[hair.beard]
     n = len(roots)
-    u = np.array(rng.uniforms(*seed, "beard.strands", 8 * n)).reshape(8, n)
+    u = rng.numbers(*seed, "beard.strands", 8, n)
     x, y, _ = rest.T
     lip = np.clip((y + 82) / 6, 0, 1) * np.clip((34 - np.abs(x)) / 6, 0, 1)
     low = np.clip((-80 - y) / 25, 0, 1)

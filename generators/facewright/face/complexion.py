@@ -158,7 +158,7 @@ def _folds(sheet: _Sheet, skin: Skin, drawn: Drives, seed: int) -> None:
     wavy = periodic(seed + 10, rows, columns, 34, 18)
     fine = periodic(seed + 11, rows, columns, 120, 60)
     wobble = 0.7 * wavy + 0.3 * fine
-    u = np.array(rng.uniforms(seed, 0, "complexion.folds", 400)).reshape(50, 8)
+    u = rng.numbers(seed, 0, "complexion.folds", 50, 8)
     y, s = sheet.y, np.abs(sheet.s)
 
     depth = 0.26 * age + 0.36 * drawn.brow_up * (0.35 + 0.65 * age)
@@ -251,7 +251,7 @@ def _folds(sheet: _Sheet, skin: Skin, drawn: Drives, seed: int) -> None:
 def _marks(sheet: _Sheet, skin: Skin, seed: int) -> None:
     """Freckles, moles, spots of age, acne and scars, each where nature puts it."""
     light = max(0.0, 1 - skin.melanin / 0.5)
-    u = np.array(rng.uniforms(seed, 0, "complexion.marks", 4 * 1400)).reshape(1400, 4)
+    u = rng.numbers(seed, 0, "complexion.marks", 1400, 4)
     rows, columns = SIZE
     patch = periodic(seed + 20, rows, columns, 30, 20)
     for a in u[: int(900 * skin.freckles)]:

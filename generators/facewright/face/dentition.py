@@ -132,7 +132,7 @@ def _frame(arch: Arch, along: Array) -> tuple[Array, Array, Array]:
 
 def _crowns(arch: Arch, mouth: Mouth, seed: tuple[int, int]) -> tuple[Array, Array, Array]:
     """Return vertices (n, 3), faces (m, 4) and (n, 2) share of height and tooth of 14 crowns."""
-    u = np.array(rng.uniforms(*seed, f"teeth.{arch.strip}", 14 * 5)).reshape(14, 5) - 0.5
+    u = rng.numbers(*seed, f"teeth.{arch.strip}", 14, 5) - 0.5
     points, faces, place, count = [], [], [], 0
     for side in (-1.0, 1.0):
         start = 0.5 * mouth.gap_mm if arch.up > 0 else 0.0

@@ -53,7 +53,7 @@ def grow(
     """
     style = STYLES[hair.style]
     n = len(roots)
-    u = np.array(rng.uniforms(*seed, "hair.strands", 12 * n)).reshape(12, n)
+    u = rng.numbers(*seed, "hair.strands", 12, n)
     curl = min(style.curl[1], max(style.curl[0], hair.curl))
     if style.flow == "rows":
         line, group = _cornrows(roots, rest, shape, u, hair.texture)

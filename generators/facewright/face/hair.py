@@ -56,7 +56,7 @@ def brows(
 ) -> Strands:
     """Return one brow from `count` roots near BROW_LINE: `rest` (V, 3) template points, `surface` (V, 3) the face."""
     sign = 1 if side == "left" else -1
-    u = np.array(rng.uniforms(*seed, f"brow.{side}", 5 * count)).reshape(5, count)
+    u = rng.numbers(*seed, f"brow.{side}", 5, count)
     along = u[0]
     knots = np.linspace(0, 1, len(BROW_LINE))
     x = np.interp(along, knots, BROW_LINE[:, 0])
@@ -96,7 +96,7 @@ def brows(
 
 def _on_surface(points: Array, plane: Array, surface: Array, normals: Array) -> tuple[Array, Array]:
     """Return surface points and normals at frontal template positions (N, 2), by inverse-distance of 4 neighbours."""
-    square = np.square(points[:, None] - plane[None]).sum(-1)
+    square = np.square(points[:, :1] - plane[:, 0]) + np.square(points[:, 1:] - plane[:, 1])
     nearest = np.argpartition(square, 4, axis=1)[:, :4]
     weight = 1 / (np.take_along_axis(square, nearest, 1) + 1e-3)
     weight /= weight.sum(1, keepdims=True)

@@ -119,16 +119,17 @@ def _cells(seed: int, size: int, count: int, bend: list[Array]) -> tuple[Array, 
     """Return distances (size, size) to the nearest and second of count x count jittered points of a torus, in cells."""
     y, x = np.mgrid[0:size, 0:size] / size * count
     y, x = y + 0.22 * bend[0], x + 0.22 * bend[1]
-    jitter = np.array(rng.uniforms(seed, 0, "skin.cells", 2 * count * count)).reshape(2, count, count)
+    jitter = rng.numbers(seed, 0, "skin.cells", 2, count, count)
     row, column = np.floor(y).astype(int), np.floor(x).astype(int)
     nearest = second = np.full((size, size), np.inf)
     for dr in (-1, 0, 1):
         for dc in (-1, 0, 1):
             r, c = row + dr, column + dc
-            off = np.hypot(r + jitter[0][r % count, c % count] - y, c + jitter[1][r % count, c % count] - x)
+            cell = (r % count) * count + c % count
+            off = (r - y + jitter[0].ravel()[cell]) ** 2 + (c - x + jitter[1].ravel()[cell]) ** 2
             second = np.minimum(second, np.maximum(nearest, off))
             nearest = np.minimum(nearest, off)
-    return nearest, second
+    return np.sqrt(nearest), np.sqrt(second)
 
 
 def mean_albedo(skin: Skin, spectrum: str) -> Array:

@@ -378,7 +378,7 @@ def _mask(mask: Mask, skin: Skin) -> list[Mesh]:
 def _scarf(skin: Skin, seed: tuple[int, int]) -> Mesh:
     """Return a thick scarf wound round the neck: two turns of crumpled tube."""
     size = skin.size
-    u = np.array(rng.uniforms(*seed, "scarf", 8))
+    u = rng.numbers(*seed, "scarf", 8)
     t = np.linspace(0, 4 * math.pi, 150)
     pivot = np.array([0.0, -142.0, -78.0]) * size
     neck = skin.head[skin.trunk]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from facewright.dataset.card import Card
+from facewright.dataset.spool import done_at, open_spool
 from facewright.dataset.writer import SHARD_RECORDS, Writer, open_for_writing, probe
 from facewright.farm import local
 from facewright.farm.plan import plan
@@ -42,32 +43,41 @@ class Order:
         return dataclasses.replace(card, shard_records=SHARD_RECORDS if self.tar else 0)
 
 
-def generate(order: Order, folder: Path, station: Station, workers: int, emit: Emit) -> int:
+def generate(
+    order: Order,
+    folder: Path,
+    station: Station,
+    workers: int,
+    emit: Emit,
+    run: Callable[..., None] = local.run,
+    url: str = "",
+) -> int:
     """Make the order's frames that `folder` lacks and return how many of its frames failed.
 
-    Frames that other workers have claimed are waited for; what is in quarantine, from this run or an earlier one, is
-    tried once more at the end. `workers` 0 only prepares the folder for `facewright worker`. Raises UserError.
+    `run` renders some of them: on this machine, or on a cluster as `ray.Fleet.run` does. Frames that other workers have
+    claimed are waited for; what is in quarantine, from this run or an earlier one, is tried once more at the end.
+    `workers` 0 only prepares the folder for `facewright worker`. With a `url`, what is finished moves there, and what
+    lies there is done. Raises UserError.
     """
-    with open_for_writing(folder, order.card) as writer:
+    ledger = _Ledger(emit)
+    start = time.monotonic()
+    with open_spool(folder, order.card, url, ledger) if url else open_for_writing(folder, order.card) as writer:
         writer.clean()
-        ledger = _Ledger(emit)
         done = len(plan(writer, order.indices).done)
-        ledger({"event": "start", "total": order.count, "done": done, "folder": str(folder)})
+        ledger({"event": "start", "total": order.count, "done": done, "folder": url or str(folder)})
         if workers == 0:
             return 0
-        start = time.monotonic()
         try:
-            run = partial(local.run, writer, order.recipe, station=station, emit=ledger)
-            _render(writer, order, run, workers, ledger)
+            _render(writer, order, partial(run, writer, order.recipe, station=station, emit=ledger), workers, ledger)
         finally:
             writer.clean()
             writer.save_card(ledger.sign(writer.card))
         if order.tar:
             writer.pack()
         failed = len(plan(writer, order.indices).failed)
-        seconds = round(time.monotonic() - start, 1)
-        ledger({"event": "done", "made": ledger.counts["frame"], "failed": failed, "seconds": seconds})
-        return failed
+    seconds = round(time.monotonic() - start, 1)
+    ledger({"event": "done", "made": ledger.counts["frame"], "failed": failed, "seconds": seconds})
+    return failed
 
 
 def _render(writer: Writer, order: Order, run: Callable[..., None], workers: int, emit: Emit) -> None:
@@ -77,7 +87,8 @@ def _render(writer: Writer, order: Order, run: Callable[..., None], workers: int
         took = time.monotonic() - begun
         if not pending:
             break
-        free = [index for index in pending if not writer.is_claimed(index)]
+        claimed = writer.claimed()
+        free = [index for index in pending if index not in claimed]
         run(free, workers=workers)
         if not free:
             emit({"event": "warning", "message": "waiting for frames that other workers have claimed"})
@@ -87,12 +98,12 @@ def _render(writer: Writer, order: Order, run: Callable[..., None], workers: int
         run(failed, workers=min(workers, len(failed)))
 
 
-def missing(order: Order, folder: Path) -> list[int]:
-    """Return the order's indices that `folder` lacks, changing nothing. Raises UserError as `generate` would."""
-    if not probe(folder, order.card):
-        return list(order.indices)
-    state = plan(Writer.join(folder), order.indices)
-    return sorted(state.pending + state.failed)
+def missing(order: Order, folder: Path, url: str = "") -> list[int]:
+    """Return the order's indices that `folder` lacks, and `url`, changing nothing. Raises UserError as `generate`."""
+    done = done_at(url, order.card) if url else set()
+    if probe(folder, order.card):
+        done |= Writer.join(folder).done()
+    return [index for index in order.indices if index not in done]
 
 
 class _Ledger:

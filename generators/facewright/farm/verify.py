@@ -10,7 +10,7 @@ import facewright.dataset
 from facewright.check import check_frame
 from facewright.dataset import layout
 from facewright.dataset.card import Card
-from facewright.dataset.reader import REPAIR, Dataset
+from facewright.dataset.reader import REPAIR, Dataset, located
 from facewright.dataset.writer import Writer, reopen
 from facewright.errors import CheckError, DatasetError, RecipeError
 from facewright.farm.worker import judge
@@ -19,13 +19,14 @@ from facewright.recipe import Recipe
 from facewright.sample import sample
 
 
-def verify(folder: Path, emit: Emit, repair: bool = False) -> int:
+def verify(folder: Path | str, emit: Emit, repair: bool = False) -> int:
     """Check every frame of the dataset in `folder` and return how many are bad, missing or quarantined, and its recipe.
 
     A frame is good when its files are what was written, its labels agree with its truth, and its sample is what the
     recipe draws. `repair` takes bad frames out, so that the same generate makes them anew. Raises DatasetError where
     the folder is no dataset or, without `repair`, has a shard that cannot be read.
     """
+    folder = located(folder)
     if not repair:
         return len(_bad(folder, emit)) + _missing(folder, emit) + (not _has_its_recipe(folder, emit))
     with reopen(folder) as writer:

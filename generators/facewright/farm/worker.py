@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -157,7 +157,8 @@ def work(folder: Path, station: Station, emit: Emit, feed: Iterable[int] | None 
             faulthandler.dump_traceback_later(2 * (station.timeout or LEASE_S), exit=True, file=2)
             try:
                 gone = writer.exists(index)  # another worker was quicker
-                event = {"event": "skip", "index": index} if gone else _attempt(writer, recipe, index, make)
+                drawn = sample(recipe, writer.card.seed, index)
+                event = {"event": "skip", "index": index} if gone else attempt(writer, drawn, recipe.outputs, make)
             finally:
                 faulthandler.cancel_dump_traceback_later()
                 writer.release(index)
@@ -166,26 +167,38 @@ def work(folder: Path, station: Station, emit: Emit, feed: Iterable[int] | None 
     return good
 
 
-def _attempt(writer: Writer, recipe: Recipe, index: int, make: Callable[..., Frame]) -> dict[str, Any]:
+class Sink(Protocol):
+    """Where frames go: a dataset's Writer, or a parcel on its way to one."""
+
+    def write(self, frame: Frame) -> None:
+        """Take a good frame."""
+        ...
+
+    def quarantine(self, index: int, error: str, sample: dict[str, Any], frame: Frame | None = None) -> None:
+        """Take a failed index: its sample, why, and what layers there were."""
+        ...
+
+
+def attempt(sink: Sink, drawn: Sample, outputs: tuple[str, ...], make: Callable[..., Frame]) -> dict[str, Any]:
+    """Make the frame of sample `drawn`, hand it to `sink`, and return the event: `frame` or `quarantine`."""
     start = time.perf_counter()
-    drawn = sample(recipe, writer.card.seed, index)
     try:
-        frame = make(drawn, recipe.outputs)
-        writer.write(frame)
+        frame = make(drawn, outputs)
+        sink.write(frame)
     except UserError:
         raise
     except Exception as error:  # whatever one frame does, the run goes on
         text = str(error) if isinstance(error, CheckError) else traceback.format_exc()
-        writer.quarantine(index, text, drawn.to_data(), getattr(error, "frame", None))
+        sink.quarantine(drawn.index, text, drawn.to_data(), getattr(error, "frame", None))
         return {
             "event": "quarantine",
-            "index": index,
+            "index": drawn.index,
             "error": str(error) or type(error).__name__,
             "memory_mb": memory_mb(),
         }
     return {
         "event": "frame",
-        "index": index,
+        "index": drawn.index,
         "seconds": round(time.perf_counter() - start, 3),
         "stages": {name: round(value, 3) for name, value in frame.seconds.items()},
         "checks": {check.name: check.limit for check in frame.checks},

@@ -21,19 +21,18 @@ def value_noise(points: Array, scale: float, octaves: int = 3, seed: float = 0.0
 
 def periodic(seed: int, rows: int, columns: int, around: int, along: int) -> Array:
     """Return smooth noise (rows, columns) in [0, 1], periodic in the columns."""
-    grid = np.array(rng.uniforms(seed, 1, f"noise{around}x{along}", around * (along + 1))).reshape(along + 1, around)
+    grid = rng.numbers(seed, 1, f"noise{around}x{along}", along + 1, around)
     x, y = np.arange(columns) * around / columns, np.linspace(0, along, rows)
     i, j = x.astype(int), np.minimum(y.astype(int), along - 1) if along else np.zeros(rows, int)
     fx, fy = x - i, y - j
     fx, fy = fx * fx * (3 - 2 * fx), (fy * fy * (3 - 2 * fy))[:, None]
-    top = grid[j][:, i] * (1 - fx) + grid[j][:, (i + 1) % around] * fx
-    below = grid[np.minimum(j + 1, along)][:, i] * (1 - fx) + grid[np.minimum(j + 1, along)][:, (i + 1) % around] * fx
-    return top * (1 - fy) + below * fy
+    lines = grid[:, i] * (1 - fx) + grid[:, (i + 1) % around] * fx
+    return lines[j] * (1 - fy) + lines[np.minimum(j + 1, along)] * fy
 
 
 def periodic2(seed: int, size: int, cells: int) -> Array:
     """Return smooth noise (size, size) in [0, 1] that repeats in both directions, `cells` features each way."""
-    grid = np.array(rng.uniforms(seed, 2, f"tile{cells}", cells * cells)).reshape(cells, cells)
+    grid = rng.numbers(seed, 2, f"tile{cells}", cells, cells)
     place = np.arange(size) * cells / size
     low = place.astype(int)
     f = place - low
@@ -46,22 +45,23 @@ def _single(points: Array, seed: int) -> Array:
     cell = np.floor(points).astype(np.int64)
     f = points - cell
     f = f * f * f * (f * (6 * f - 15) + 10)
+    shares = [(1 - f[:, k], f[:, k]) for k in range(3)]
+    spread = [
+        ((cell[:, k]).astype(np.uint64) * _SPREAD[k], (cell[:, k] + 1).astype(np.uint64) * _SPREAD[k]) for k in range(3)
+    ]
+    salt = np.uint64(seed * 0x27D4EB2F165667C5 % 2**64)
     total = np.zeros(len(points))
-    for corner in np.ndindex(2, 2, 2):
-        side = np.array(corner)
-        share = np.prod(np.where(side, f, 1 - f), axis=1)
-        total += share * _hash(cell + side, seed)
+    for i, j, k in np.ndindex(2, 2, 2):
+        total += shares[0][i] * shares[1][j] * shares[2][k] * _hash((spread[0][i] ^ spread[1][j] ^ spread[2][k]) + salt)
     return total
 
 
-def _hash(cells: Array, seed: int) -> Array:
-    """Return a fixed pseudo-random number in [0, 1) for integer cells (N, 3)."""
-    x = cells.astype(np.uint64)
-    h = (
-        x[:, 0] * np.uint64(0x9E3779B97F4A7C15)
-        ^ x[:, 1] * np.uint64(0xC2B2AE3D27D4EB4F)
-        ^ x[:, 2] * np.uint64(0x165667B19E3779F9)
-    ) + np.uint64(seed * 0x27D4EB2F165667C5 % 2**64)
+_SPREAD = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
+"""Odd factors that spread the three coordinates of a cell over 64 bits."""
+
+
+def _hash(h: Array) -> Array:
+    """Return a fixed pseudo-random number in [0, 1) for each word (N,) uint64, which is overwritten."""
     h ^= h >> np.uint64(29)
     h *= np.uint64(0xBF58476D1CE4E5B9)
     h ^= h >> np.uint64(32)

@@ -4,8 +4,8 @@ labels      meshes without strands: class ids through the cornea, depth, normals
 amodal      the body and the eyes alone: class ids as if nothing covered them
 worn        the same with the lenses of glasses, where they are worn: class ids through lens and cornea
 anatomical  the eyeballs alone
-coverage    everything, strands as emission: anti-aliased shares of lashes, brows and hair, through lenses
-matte       the same of beard, glasses and headwear, where there are any
+shares      everything, strands and what is worn as emission: anti-aliased shares, through lenses, in two light groups:
+            `coverage` of lashes, brows and hair, `matte` of beard, glasses and headwear
 albedo      everything with its own materials in the dark: Cycles' albedo, which a denoiser is guided by
 glint       the cornea a mirror, LEDs as spheres that emit their number, all else black
 shine       the same for the picture: wet surfaces mirror the LEDs' light, strands and skin hide it
@@ -32,13 +32,14 @@ REFRACTING = {"cornea": CORNEA, "cornea_back": CORNEA_BACK, "lens": LENS, "lens_
 """Object index by material."""
 BLACK = (0.0, 0.0, 0.0, 1.0)
 _CHANNELS = ((1.0, 0.0, 0.0, 1.0), (0.0, 1.0, 0.0, 1.0), (0.0, 0.0, 1.0, 1.0))
-CHANNEL_COLOUR: dict[str, tuple[float, ...]] = dict(zip(COVERAGE_CHANNELS, _CHANNELS, strict=True))
-MATTE_COLOUR: dict[str, tuple[float, ...]] = dict(zip(MATTE_CHANNELS, _CHANNELS, strict=True))
-"""Colour under which strands of a channel are drawn in its layer; all else is BLACK."""
+SHARES = {"coverage": COVERAGE_CHANNELS, "matte": MATTE_CHANNELS}
+"""Channels of the layers of shares, by light group."""
+COLOURS = {name: colour for channels in SHARES.values() for name, colour in zip(channels, _CHANNELS, strict=True)}
+"""Colour under which strands of a channel are drawn in their layer; all else is BLACK."""
 MATTE_LABELS = [int(label) for labels in MATTES.values() for label in labels]
 CANONICAL = "canonical"
 """Pass of the places on the template."""
-COVERAGE_SAMPLES = 16
+SHARE_SAMPLES = 16
 ALBEDO_SAMPLES = 16
 SHINE_SAMPLES = 16
 FILM_PER_MM, FILM_RELIEF_M = 1.2, 0.00006
@@ -64,25 +65,12 @@ def label_material(bpy: Any, lens_index: float) -> Any:
     return material
 
 
-def coverage_material(bpy: Any, lens_index: float) -> Any:
-    """Return the override that emits the object's colour: one channel per kind of strand, black for the rest.
+def share_material(bpy: Any, lens_index: float) -> Any:
+    """Return the override that emits an object's colour, and of a face whose `seg` is in MATTES its channel's.
 
     Lenses refract.
     """
-    material = bpy.data.materials.new("coverage")
-    g = Graph(use_nodes(material))
-    colour = g.node("ShaderNodeObjectInfo").outputs["Color"]
-    g.output(_refracting(g, g.shader("ShaderNodeEmission", Color=colour, Strength=1.0), LENS, lens_index, 0.0))
-    material.cycles.emission_sampling = "NONE"
-    return material
-
-
-def matte_material(bpy: Any, lens_index: float) -> Any:
-    """Return the override that emits the colour of strands, and of a face whose `seg` is in MATTES its channel's.
-
-    Lenses refract.
-    """
-    material = bpy.data.materials.new("matte")
+    material = bpy.data.materials.new("shares")
     g = Graph(use_nodes(material))
     part = socket(g.attribute("seg").outputs, "Fac", "Factor")
     shares = []
@@ -177,6 +165,14 @@ def led_objects(bpy: Any, leds: Array) -> list[Any]:
     return found
 
 
+def draw_shares(things: list[Any]) -> None:
+    """Give each of `things` its colour and light group under `share_material`."""
+    for thing in things:
+        channel = thing.get("channel", "")
+        thing.color = COLOURS.get(channel, BLACK)
+        thing.lightgroup = "matte" if channel in MATTE_CHANNELS or thing.get("matted") else "coverage"
+
+
 def label_scene(
     bpy: Any, name: str, source: Any, objects: list[Any], material: Any, samples: int, surface_passes: bool
 ) -> Any:
@@ -215,6 +211,15 @@ def label_scene(
     render.threads_mode, render.threads = source.render.threads_mode, source.render.threads
     scene.view_settings.view_transform = "Raw"
     return scene
+
+
+def crop(scene: Any, box: Array) -> None:
+    """Let `scene` render only `box` (4,): x0, y0, x1, y1 px; what lies outside stays 0."""
+    render = scene.render
+    x, y = (box[[0, 2]] / render.resolution_x).clip(0, 1), (1 - box[[3, 1]] / render.resolution_y).clip(0, 1)
+    render.use_border = True
+    render.border_min_x, render.border_max_x = x.tolist()
+    render.border_min_y, render.border_max_y = y.tolist()
 
 
 def class_ids(channels: dict[str, Array], name: str) -> Array:

@@ -112,7 +112,7 @@ class CyclesRenderer:
         layers, truth = self._label_layers(scene, groups, outputs, truth, sample.subject.wear.glasses.index)
         layers["glint"] = np.zeros(layers["depth"].shape, np.uint8)
         if len(figure.leds):
-            glints, shine = self._glints(scene, groups, figure)
+            glints, shine = self._glints(scene, groups, figure, truth)
             linear += shine
             if not figure.glasses:
                 layers["glint"] = glints
@@ -247,21 +247,27 @@ class CyclesRenderer:
         if groups["lenses"]:
             layers["seg"] = passes.class_ids(render("worn", solid + groups["lenses"]), DEFAULT_VIEW_LAYER)
         everything = solid + groups["lenses"] + groups["strands"]
-
-        def shares(name: str, material: Any, colours: dict[str, tuple[float, ...]]) -> Array:
-            for thing in everything:
-                thing.color = colours.get(thing.get("channel", ""), passes.BLACK)
-            found = render(name, everything, material, passes.COVERAGE_SAMPLES)
-            return np.rint(np.clip(_rgb(found), 0, 1) * 255).astype(np.uint8)
-
-        cover = passes.coverage_material(bpy, lens_index)
-        layers["coverage"] = shares("coverage", cover, passes.CHANNEL_COLOUR)
-        layers["matte"] = np.zeros_like(layers["coverage"])
-        if any(thing.get("channel") in passes.MATTE_COLOUR or thing.get("matted") for thing in everything):
-            layers["matte"] = shares("matte", passes.matte_material(bpy, lens_index), passes.MATTE_COLOUR)
+        passes.draw_shares(everything)
+        made = passes.label_scene(
+            bpy,
+            "shares",
+            scene,
+            [*everything, scene.camera],
+            passes.share_material(bpy, lens_index),
+            passes.SHARE_SAMPLES,
+            False,
+        )
+        for name in passes.SHARES:
+            made.view_layers[0].lightgroups.add(name=name)
+        found = self._render(made, "shares")
+        for name in passes.SHARES:
+            layers[name] = np.rint(np.clip(_rgb(found, f"Combined_{name}"), 0, 1) * 255).astype(np.uint8)
         layers["seg"] = labels.with_strands(layers["seg"], layers["coverage"], layers["matte"], truth)
-        own = [thing for thing in groups["surface"] if not thing["covers"]]
-        layers["seg_amodal"] = passes.class_ids(render("amodal", own + groups["eyes"]), DEFAULT_VIEW_LAYER)
+        if np.isin(bare, COVERING).any():
+            own = [thing for thing in groups["surface"] if not thing["covers"]]
+            layers["seg_amodal"] = passes.class_ids(render("amodal", own + groups["eyes"]), DEFAULT_VIEW_LAYER)
+        else:
+            layers["seg_amodal"] = bare
         if "seg_anatomical" in outputs:
             layers["seg_anatomical"] = passes.class_ids(render("anatomical", groups["eyes"]), DEFAULT_VIEW_LAYER)
         if "albedo" in outputs:
@@ -274,15 +280,20 @@ class CyclesRenderer:
         truth = labels.with_visibility(truth, bare, layers["depth"], layers["canonical"], layers["coverage"], beard)
         return layers, labels.with_occlusion(truth, layers["seg"], layers["seg_amodal"])
 
-    def _glints(self, scene: Any, groups: dict[str, list[Any]], figure: Figure) -> tuple[Array, Array]:
-        """Return the glint layer (H, W) uint8 and what glints add to the picture (H, W, 3)."""
-        bpy = self.bpy
+    def _glints(self, scene: Any, groups: dict[str, list[Any]], figure: Figure, truth: Truth) -> tuple[Array, Array]:
+        """Return the glint layer (H, W) uint8 and what glints add to the picture (H, W, 3), both round the eyes."""
+        bpy, size = self.bpy, (figure.sample.image.height, figure.sample.image.width)
+        box = _eyes_box(truth)
+        if box is None:
+            return np.zeros(size, np.uint8), np.zeros((*size, 3), np.float32)
         solid = [*groups["surface"], *groups["eyes"], *passes.led_objects(bpy, figure.leds), scene.camera]
         lab = passes.label_scene(bpy, "glint", scene, solid, passes.glint_material(bpy), 1, False)
+        passes.crop(lab, box)
         ids = passes.class_ids(self._render(lab, "glint"), DEFAULT_VIEW_LAYER)
         wet = passes.shine_material(bpy, led_radiance(figure))
         everything = [*solid, *groups["clear"], *groups["strands"]]
         lit = passes.label_scene(bpy, "shine", scene, everything, wet, passes.SHINE_SAMPLES, False)
+        passes.crop(lit, box)
         return ids, _rgb(self._render(lit, "shine")).astype(np.float32)
 
     def _render(self, scene: Any, name: str) -> dict[str, Array]:
@@ -408,6 +419,24 @@ def encode_srgb(linear: Array) -> Array:
     x = np.where(x > 0.8, 0.8 + 0.2 * (1 - np.exp(-(x - 0.8) / 0.2)), x)
     srgb = np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.power(np.maximum(x, 1e-8), 1 / 2.4) - 0.055)
     return np.rint(srgb * 255).clip(0, 255).astype(np.uint8)
+
+
+CANTHUS_MM = 3.0
+"""How far beyond the lash lines an eye is wet: the caruncle's corner and the lid's edge; reasoned."""
+
+
+def _eyes_box(truth: Truth) -> Array | None:
+    """Return the box (4,) x0, y0, x1, y1 px of all that is wet of the eyes in the picture; None if there is nothing."""
+    camera, boxes = truth.camera, []
+    for eye in truth.eyes.values():
+        lashes = np.concatenate([eye.lash_upper, eye.lash_lower])
+        if lashes[:, 2].min() > 0:
+            margin = 1 + CANTHUS_MM * camera.K[0, 0] / lashes[:, 2].min()
+            seen = camera.project(lashes)
+            boxes.append(np.concatenate([seen.min(axis=0) - margin, seen.max(axis=0) + margin]))
+    size = np.array([camera.width, camera.height] * 2)
+    inside = [box for box in np.clip(boxes, 0, size).round() if (box[2:] > box[:2]).all()]
+    return np.concatenate([np.min(inside, axis=0)[:2], np.max(inside, axis=0)[2:]]) if inside else None
 
 
 def _rgb(channels: dict[str, Array], name: str = "Combined") -> Array:

@@ -24,7 +24,7 @@ PAINTED = ("paper", "wall", "room", "garden", "bokeh")
 
 def paint(backdrop: Backdrop, seed: tuple[int, int]) -> Array:
     """Return the picture (SIZE, SIZE, 3) of a painted kind; `seed` is (sample seed, index)."""
-    u = np.array(rng.uniforms(*seed, f"backdrop.{backdrop.kind}", 400)).reshape(100, 4)
+    u = rng.numbers(*seed, f"backdrop.{backdrop.kind}", 100, 4)
     y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
     picture = {"paper": _paper, "wall": _wall, "room": _room, "garden": _garden, "bokeh": _bokeh}[backdrop.kind](
         backdrop, x, y, u, seed[0] * 7919 + seed[1]

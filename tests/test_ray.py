@@ -1,0 +1,274 @@
+"""Many machines: whatever dies on the way, a cluster makes the dataset that one process makes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import ray as real_ray
+from ray.cluster_utils import Cluster
+
+import facewright.dataset
+from facewright import Recipe
+from facewright.dataset import layout
+from facewright.errors import UserError
+from facewright.farm import local, ray
+from facewright.farm.generate import Order, generate
+from facewright.farm.worker import Station, work
+
+SMALL = ("image.width=48", "image.height=48")
+RECIPE = Recipe.load("face", [*SMALL, "frames_per_subject=3"])
+MOCK = Station(renderer="mock")
+FRAMES = 12
+STORE = 80_000_000  # bytes, the least that Ray takes
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A cluster of one node with two processors; its files are in a folder of their own."""
+    with tempfile.TemporaryDirectory(prefix="fw") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", folder)  # a socket's path may have 107 characters: pytest's folders are too deep
+        (Path(folder) / "ray").mkdir()
+        cluster = Cluster(True, head_node_args=dict(num_cpus=2, include_dashboard=False, object_store_memory=STORE))
+        try:
+            yield cluster
+        finally:
+            cluster.shutdown()
+        assert not _descendants(os.getpid(), "raylet")
+
+
+@pytest.fixture
+def fleet(cluster):
+    with ray.connect(cluster.address) as fleet:
+        yield fleet
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """Return what one process makes of the frames."""
+    folder = tmp_path_factory.mktemp("reference")
+    generate(Order(RECIPE, seed=5, count=FRAMES), folder, MOCK, 0, lambda event: None)
+    assert work(folder, MOCK, lambda event: None)
+    return content(folder)
+
+
+def content(folder):
+    """Return file name -> bytes of all frames; of a record all but how it was made."""
+    found = {path.name: path.read_bytes() for path in (folder / "frames").iterdir()}
+    for name in found:
+        if name.endswith(".json"):
+            found[name] = json.dumps({k: v for k, v in layout.unseal(found[name]).items() if k != "made"})
+    return found
+
+
+def first(files, count):
+    """Return the files of the first frames."""
+    return {name: data for name, data in files.items() if int(name.partition(".")[0]) < count}
+
+
+def make(fleet, folder, count=FRAMES, workers=2, station=MOCK, emit=lambda event: None):
+    events = []
+
+    def hear(event):
+        events.append(event)
+        emit(event)
+
+    return generate(Order(RECIPE, seed=5, count=count), folder, station, workers, hear, fleet.run), events
+
+
+def named(events, kind):
+    return [event for event in events if event["event"] == kind]
+
+
+def _descendants(pid, name):
+    """Return the processes below `pid` whose command line begins with, or runs, `name`."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, path.read_text().split()):
+            try:
+                words = Path(f"/proc/{child}/cmdline").read_bytes().decode().partition("\0")[0]
+            except OSError:
+                continue
+            found += [child] * (words.startswith(name) or words.endswith(name)) + _descendants(child, name)
+    return found
+
+
+def test_killed_actors_and_a_lost_node_cost_nothing_but_time(fleet, cluster, tmp_path, reference, monkeypatch):
+    class Unhurried(ray.RenderActor):
+        def render(self, index):
+            time.sleep(0.2)
+            return super().render(index)
+
+    monkeypatch.setattr(ray, "RenderActor", Unhurried)
+    node = cluster.add_node(num_cpus=2, object_store_memory=STORE)
+    frames, (raylet,) = [], node.all_processes["raylet"]
+
+    def disturb(event):
+        if event["event"] != "frame":
+            return
+        frames.append(event)
+        if len(frames) in (2, 8):
+            os.kill(_descendants(os.getpid(), "ray::Unhurried")[0], signal.SIGKILL)
+        elif len(frames) == 5:
+            deadline = time.monotonic() + 20
+            while not _descendants(raylet.process.pid, "ray::Unhurried"):
+                assert time.monotonic() < deadline, "the second node got no work"
+                time.sleep(0.1)
+            cluster.remove_node(node, allow_graceful=False)
+
+    failed, events = make(fleet, tmp_path, workers=3, emit=disturb)
+    assert failed == 0
+    assert content(tmp_path) == reference
+    deaths = [event["message"] for event in named(events, "warning")]
+    assert sum(text.startswith("an actor died at frame") for text in deaths) >= 1
+    assert not list((tmp_path / "claims").iterdir())
+    assert not list(tmp_path.glob("**/*.tmp"))
+
+
+def test_without_a_shared_folder_frames_travel_and_the_driver_writes(fleet, tmp_path, reference, monkeypatch):
+    monkeypatch.setattr(ray, "mark", lambda folder: {"pid": 1, "host": "another"})
+    writers = Counter()
+    put = facewright.dataset.writer.Writer.put
+    monkeypatch.setattr(
+        facewright.dataset.writer.Writer, "put", lambda self, *a: (writers.update(["driver"]), put(self, *a))[1]
+    )
+    failed, events = make(fleet, tmp_path)
+    assert failed == 0
+    assert writers["driver"] == FRAMES
+    assert content(tmp_path) == reference
+    assert len(named(events, "frame")) == FRAMES, "no frame is rendered twice"
+
+
+def test_a_frame_that_kills_two_actors_is_set_apart_and_a_failure_travels(fleet, tmp_path, monkeypatch, reference):
+    class Deadly(ray.RenderActor):
+        def render(self, index):
+            if index == 4:
+                os._exit(1)
+            if index == 1:
+                self.make = None
+            return super().render(index)
+
+    monkeypatch.setattr(ray, "RenderActor", Deadly)
+    monkeypatch.setattr(ray, "mark", lambda folder: {})
+    failed, _ = make(fleet, tmp_path, count=5, workers=1)
+    assert failed >= 2
+    assert "frame 4 killed 2 actors" in (tmp_path / "quarantine/000004/error.txt").read_text()
+    assert "NoneType" in (tmp_path / "quarantine/000001/error.txt").read_text()
+    assert json.loads((tmp_path / "quarantine/000004/sample.json").read_text())["index"] == 4
+    found = content(tmp_path)
+    assert "000000.json" in found
+    assert found == {name: reference[name] for name in found}
+
+
+def test_actors_are_recycled_and_given_back(fleet, tmp_path, monkeypatch, reference):
+    monkeypatch.setattr(local, "RECYCLE_FRAMES", 3)
+    failed, events = make(fleet, tmp_path, count=6, workers=1)
+    assert failed == 0
+    assert len(named(events, "worker")) == 2
+    assert content(tmp_path) == first(reference, 6)
+    deadline = time.monotonic() + 10
+    while real_ray.available_resources().get("CPU") != 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert real_ray.available_resources()["CPU"] == 2
+
+
+def test_a_hanging_actor_is_replaced(fleet, tmp_path, monkeypatch, reference):
+    class Slow(ray.RenderActor):
+        def render(self, index):
+            flag = self.job.folder / "logs" / "hung"
+            if index == 2 and not flag.exists():
+                flag.touch()
+                time.sleep(600)
+            return super().render(index)
+
+    monkeypatch.setattr(ray, "RenderActor", Slow)
+    monkeypatch.setattr(ray, "PATIENCE_S", 2.0)
+    failed, events = make(fleet, tmp_path, count=3, workers=1)
+    assert failed == 0
+    assert named(events, "warning")[0]["message"].startswith("an actor died at frame 2")
+    assert content(tmp_path) == first(reference, 3)
+
+
+def test_a_wish_that_no_node_grants_is_said_and_stopped(fleet, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "LONELY_S", 1.0)
+
+    def stop(event):
+        if event["event"] == "warning":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(fleet, tmp_path, station=Station(renderer="mock", threads=64), emit=stop)
+    assert fleet.places(Station(threads=64)) == 1
+    assert fleet.places(MOCK) == 2
+
+
+@pytest.mark.parametrize("what", ["samples", "folder", "start"])
+def test_what_a_node_lacks_is_one_sentence(fleet, tmp_path, monkeypatch, what):
+    recipe, expected = RECIPE, "draws other samples than the one here"
+    if what == "samples":
+        monkeypatch.setattr(ray, "probe", lambda recipe, seed: "another")
+    elif what == "folder":
+        (tmp_path / "hdri").mkdir()
+        (tmp_path / "hdri/sky.hdr").write_bytes(b"")
+        recipe, expected = Recipe.load("face", [*SMALL, f"hdri_folder={tmp_path / 'hdri'}"]), "node .*hdri"
+        (tmp_path / "hdri/sky.hdr").unlink()
+        (tmp_path / "hdri").rmdir()
+    else:
+
+        class Stillborn(ray.RenderActor):
+            def open(self):
+                os._exit(3)
+
+        monkeypatch.setattr(ray, "RenderActor", Stillborn)
+        expected = "die while they start"
+    with pytest.raises(UserError, match=expected):
+        generate(Order(recipe, count=2), tmp_path / "d", MOCK, 1, lambda event: None, fleet.run)
+
+
+def test_clusters_that_cannot_be_joined(cluster, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(real_ray, "__version__", "2.0.0")
+        with pytest.raises(UserError, match="use the same Ray and Python"), ray.connect(cluster.address):
+            pass
+    for address, what in (("127.0.0.1:1", "no cluster answers there"), ("mars", "expected local, auto")):
+        with pytest.raises(UserError, match=what), ray.connect(address):
+            pass
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "ray", None)
+        with pytest.raises(UserError, match="--ray needs the package ray"), ray.connect("local"):
+            pass
+
+
+def test_the_command_with_a_cluster_of_its_own_leaves_nothing_behind(tmp_path, reference):
+    words = ["generate", "face", "-o", str(tmp_path / "d"), "--count", "2", "--seed", "5", "--renderer", "mock"]
+    words += ["--ray", "local", "--workers", "1"]
+    for change in (*SMALL, "frames_per_subject=3"):
+        words += ["--set", change]
+    with tempfile.TemporaryDirectory(prefix="fw") as folder:
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": folder}
+        code = "from facewright.__main__ import run; run()"
+        run = subprocess.run([sys.executable, "-c", code, *words], env=env, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+        assert run.stdout == ""
+        assert run.stderr.splitlines()[0].endswith(f"2 frames in {tmp_path / 'd'}")
+        assert not list(Path(folder).iterdir())
+    assert content(tmp_path / "d") == first(reference, 2)
+
+
+def test_tasks_of_an_array_share_a_folder_without_doubling(tmp_path, reference):
+    """What the array script in docs/scale.md runs: workers that know nothing but the folder."""
+    generate(Order(RECIPE, seed=5, count=FRAMES), tmp_path, MOCK, 0, lambda event: None)
+    code = "from facewright.__main__ import run; run()"
+    words = [sys.executable, "-c", code, "worker", str(tmp_path), "--renderer", "mock", "--json-events"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    tasks = [subprocess.Popen(words, env=env, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    told = [json.loads(line) for task in tasks for line in task.communicate()[0].splitlines()]
+    assert [task.returncode for task in tasks] == [0, 0, 0]
+    assert sorted(event["index"] for event in named(told, "frame")) == list(range(FRAMES))
+    assert content(tmp_path) == reference
