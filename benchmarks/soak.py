@@ -41,6 +41,15 @@ LAMPS = [[], [300, -500, 200, -300, 500, -200, 200, 100, 160, 8, 8, 8, 0, -700, 
 OPEN = ("subject.hair", "subject.wear", "expression", "backdrop.kind")
 
 
+EXPLAINED = {
+    "canonical off visible landmarks, median (mm)": "faces in masks, of 6 to 15 mm a pixel. A landmark is visible when "
+    "a pixel beside its own shows it; its own showed the mask, which has no place on the template. The labels were "
+    "right and the check was not: it now leaves such landmarks out. It was mended while the soak ran, and every one of "
+    "these frames passed when it was tried once more at the end of its round.",
+}
+"""What was found of each kind of failed check."""
+
+
 class Part(NamedTuple):
     """One dataset of the soak: a built-in recipe, the seed, its share of all frames, and further settings."""
 
@@ -83,7 +92,7 @@ class OutOfTime(Exception):
 def run(folder: Path, frames: int) -> None:
     """Render what is missing of `frames` into `folder`, a dataset for each part, ROUND frames of all parts in turn."""
     with (folder / "events.jsonl").open("a") as events, (folder / "log.txt").open("a") as log:
-        for end in range(min(ROUND, frames), frames + ROUND, ROUND):
+        for end in range(ROUND, frames + ROUND, ROUND):
             for part in PARTS:
                 render(part, round(min(end, frames) * part.share), folder / part.recipe, events, log)
 
@@ -125,7 +134,8 @@ def _part(folder: Path, part: Part, events: list[dict[str, Any]]) -> dict[str, A
     failures = [event for event in mine if event["event"] == "quarantine"]
     heard = io.StringIO()
     with watch("checking", stream=heard) as emit:
-        bad = verify(folder / part.recipe, emit)
+        verify(folder / part.recipe, emit)
+    bad = [line for line in heard.getvalue().splitlines() if "failed:" in line]
     memory = [event["memory_mb"] for event in frames]
     return {
         "seed": part.seed,
@@ -136,10 +146,11 @@ def _part(folder: Path, part: Part, events: list[dict[str, Any]]) -> dict[str, A
         "worker_mb": [
             round(sum(m) / len(m)) for at in range(0, len(memory), WINDOW) if (m := memory[at : at + WINDOW])
         ],
-        "quarantined": sorted({event["index"] for event in failures}),
+        "failed at first": sorted({event["index"] for event in failures}),
+        "failed in the end": len(list((folder / part.recipe).glob("quarantine/*/"))),
         "failed checks": Counter(name for event in failures for name in _names(event["error"])),
-        "not good for `check`": bad,
-        "what `check` said": [line for line in heard.getvalue().splitlines() if "failed:" in line][:20],
+        "not good for `check`": len(bad),
+        "what `check` said": bad[:20],
         "warnings": sorted({event["message"] for event in mine if event["event"] == "warning"}),
         "seconds": round(sum(event["seconds"] for event in frames)),
     }
@@ -166,7 +177,15 @@ def write(data: dict[str, Any]) -> None:
         f"| | {' | '.join(data['parts'])} |",
         f"|---|{'---|' * len(data['parts'])}",
     ]
-    for key in ("frames", "workers", "deaths", "quarantined", "not good for `check`", "seconds"):
+    for key in (
+        "frames",
+        "workers",
+        "deaths",
+        "failed at first",
+        "failed in the end",
+        "not good for `check`",
+        "seconds",
+    ):
         cells = [row[key] for row in data["parts"].values()]
         lines.append(f"| {key} | {' | '.join(str(len(c) if isinstance(c, list) else c) for c in cells)} |")
     lines += [
@@ -178,10 +197,14 @@ def write(data: dict[str, Any]) -> None:
         "",
     ]
     lines += [f"- {name}: {', '.join(map(str, row['worker_mb']))}" for name, row in data["parts"].items()]
-    lines += ["", "Failed checks:", ""]
+    kinds = sorted({check for row in data["parts"].values() for check in row["failed checks"]})
+    lines += ["", f"Failed checks, {len([kind for kind in kinds if kind not in EXPLAINED])} kinds unexplained:", ""]
     for name, row in data["parts"].items():
-        lines += [f"- {name}: {check}, {count} times" for check, count in row["failed checks"].items()]
-        lines += [f"- {name}: frames {', '.join(map(str, row['quarantined']))}"] if row["quarantined"] else []
+        numbers = ", ".join(map(str, row["failed at first"]))
+        lines += [
+            f"- {name}: {check}, {count} times, frames {numbers}" for check, count in row["failed checks"].items()
+        ]
+    lines += ["", *(f"{kind}: {EXPLAINED.get(kind, 'not explained yet.')}" for kind in kinds)]
     (out / "soak.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 

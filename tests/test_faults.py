@@ -34,15 +34,10 @@ ORDER = Order(RECIPE, seed=5, count=COUNT)
 MOCK = Station(renderer="mock")
 
 ZYGOTE = """
-import json, os, random, resource, signal, sys, warnings
+import contextlib, json, os, resource, signal, sys, warnings
 warnings.simplefilter("ignore")  # forking beside the threads of linear algebra
 from facewright import cli
-from facewright import Recipe, sample
 from facewright.farm import local, worker
-from facewright.mock import MockRenderer
-
-warm = Recipe.load("face", json.loads(sys.argv[1]))
-MockRenderer()(sample(warm, 5, 0), warm.outputs)
 
 def run(writer, recipe, indices, station, workers, emit):
     if indices:  # coordinator and worker in one process
@@ -72,6 +67,9 @@ def child(job):
     os.write(2, f"files touched: {seen[0]}\\n".encode())
     os._exit(code)
 
+with contextlib.redirect_stdout(sys.stderr):
+    for words in json.loads(sys.argv[1]):  # loads all that these need: somebody else may not read it later
+        assert cli.main(words) == 0
 for line in sys.stdin:
     pids = []
     for job in json.loads(line):
@@ -92,8 +90,9 @@ def zygote(tmp_path_factory):
     place = tmp_path_factory.mktemp("zygote")
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
+    warm = [[*map(str, words)] for words in (command(place / "d"), ["check", place / "d"], ["report", place / "d"])]
     with subprocess.Popen(
-        [sys.executable, "-c", ZYGOTE, json.dumps(SETTINGS)], stdin=pipe, stdout=pipe, text=True, env=env
+        [sys.executable, "-c", ZYGOTE, json.dumps(warm)], stdin=pipe, stdout=pipe, text=True, env=env
     ) as python:
 
         def run(*jobs):

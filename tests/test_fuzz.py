@@ -388,7 +388,7 @@ HOSTILE_YAML = {
     "folder.yaml": "hdri_folder: /proc/self/fd",
     "large.yaml": "name: " + "a" * 5_000_000,
     "key.yaml": "{[1, 2]: 3}",
-    "wide.yaml": "joint: [" + "[]," * 100_000 + "]",
+    "wide.yaml": "joint: [" + "[]," * 20_000 + "]",
     "surrogate.json": '{"name": "\\ud800"}',
     "control.yaml": 'name: "\\0\\x1b[2J"',
     "outputs.yaml": "outputs: [../../evil, /tmp/evil]",

@@ -159,9 +159,9 @@ class Dataset(Sequence[Frame]):
     def __iter__(self) -> Iterator[Frame]:
         return map(self.frame, self.indices)
 
-    def frame(self, index: int) -> Frame:
-        """Return the frame of `index`. Raises DatasetError where it is missing or damaged."""
-        record = self.record(index)
+    def frame(self, index: int, record: dict[str, Any] | None = None) -> Frame:
+        """Return the frame of `index`, of its `record` if known. Raises DatasetError where it is missing or bad."""
+        record = record or self.record(index)
         for name in self.layers or ():
             if name not in record["layers"]:
                 advice = "make it with `facewright refine`" if name == "refined" else "the recipe's outputs left it out"

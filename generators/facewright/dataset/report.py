@@ -149,11 +149,11 @@ def _spread(indices: Sequence[int], most: int) -> list[int]:
 
 
 def _records(dataset: Dataset) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    found, damaged = [], []
+    found, damaged, bare = [], [], dataset.with_layers(())
     for index in _spread(dataset.indices, MAX_RECORDS):
         try:
-            dataset.with_layers(()).frame(index)
             record = dataset.record(index)
+            bare.frame(index, record)
             record["truth"] = {name: record["truth"][name] for name in ("gaze", "head", "occluded")}  # landmarks weigh
             found.append(record)
         except DatasetError as error:
