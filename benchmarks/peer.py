@@ -71,12 +71,27 @@ def plain_scene(bpy: Any, spec: dict[str, Any], hdr: str) -> Any:
         thing = bpy.context.object
         thing.data.shade_smooth()
         thing.pass_index = k + 1
-        material = bpy.data.materials.new(f"m{k}")
-        material.use_nodes = True
-        node = material.node_tree.nodes["Principled BSDF"]
-        node.inputs["Base Color"].default_value = (*spec["colours"][k], 1.0)
-        node.inputs["Roughness"].default_value = 0.4
-        thing.data.materials.append(material)
+        thing.data.materials.append(paint(bpy, spec["colours"][k]))
+    surround(bpy, made, hdr)
+    made.render.engine = "CYCLES"
+    made.render.resolution_x = made.render.resolution_y = SIZE
+    made.render.threads_mode, made.render.threads = "FIXED", 1
+    made.view_settings.view_transform = "Standard"
+    return made
+
+
+def paint(bpy: Any, colour: list[float]) -> Any:
+    """Return a sphere's material."""
+    material = bpy.data.materials.new("paint")
+    material.use_nodes = True
+    node = material.node_tree.nodes["Principled BSDF"]
+    node.inputs["Base Color"].default_value = (*colour, 1.0)
+    node.inputs["Roughness"].default_value = 0.4
+    return material
+
+
+def surround(bpy: Any, made: Any, hdr: str) -> None:
+    """Give scene `made` its lamp, camera and environment."""
     light = bpy.data.lights.new("area", "AREA")
     light.energy, light.size = 120.0, 1.0
     lamp = bpy.data.objects.new("area", light)
@@ -84,21 +99,15 @@ def plain_scene(bpy: Any, spec: dict[str, Any], hdr: str) -> Any:
     made.collection.objects.link(lamp)
     data = bpy.data.cameras.new("camera")
     data.angle = FIELD
-    camera = bpy.data.objects.new("camera", data)
-    camera.location, camera.rotation_euler = (0.0, -4.5, 0.0), (np.pi / 2, 0.0, 0.0)
-    made.collection.objects.link(camera)
-    made.camera = camera
-    world = bpy.data.worlds.new("world")
-    world.use_nodes = True
-    texture = world.node_tree.nodes.new("ShaderNodeTexEnvironment")
-    texture.image = bpy.data.images.load(hdr)
-    world.node_tree.links.new(texture.outputs[0], world.node_tree.nodes["Background"].inputs["Color"])
-    made.world = world
-    made.render.engine = "CYCLES"
-    made.render.resolution_x = made.render.resolution_y = SIZE
-    made.render.threads_mode, made.render.threads = "FIXED", 1
-    made.view_settings.view_transform = "Standard"
-    return made
+    made.camera = bpy.data.objects.new("camera", data)
+    made.camera.location, made.camera.rotation_euler = (0.0, -4.5, 0.0), (np.pi / 2, 0.0, 0.0)
+    made.collection.objects.link(made.camera)
+    made.world = bpy.data.worlds.new("world")
+    made.world.use_nodes = True
+    texture = made.world.node_tree.nodes.new("ShaderNodeTexEnvironment")
+    texture.image = bpy.data.images.load(hdr, check_existing=True)
+    background = made.world.node_tree.nodes["Background"]
+    made.world.node_tree.links.new(texture.outputs[0], background.inputs["Color"])
 
 
 class Renderings:
@@ -161,30 +170,11 @@ class Renderings:
         things = []
         ball, faces = uv_sphere(48, 24)
         for k in range(SPHERES):
-            material = bpy.data.materials.new(f"m{k}")
-            material.use_nodes = True
-            node = material.node_tree.nodes["Principled BSDF"]
-            node.inputs["Base Color"].default_value = (*spec["colours"][k], 1.0)
-            node.inputs["Roughness"].default_value = 0.4
+            material = paint(bpy, spec["colours"][k])
             place = 1000 * (ball * spec["radii"][k] + np.array(spec["places"][k]))
             part = Mesh(f"ball{k}", place, faces, np.full(len(faces), k + 1, np.uint8), "ball", {"rest": place})
             things.append(upload.mesh_object(bpy, part, material, made.collection))
-        light = bpy.data.lights.new("area", "AREA")
-        light.energy, light.size = 120.0, 1.0
-        lamp = bpy.data.objects.new("area", light)
-        lamp.location, lamp.rotation_euler = (1.5, -3.0, 3.0), (0.75, 0.0, 0.45)
-        made.collection.objects.link(lamp)
-        data = bpy.data.cameras.new("camera")
-        data.angle = FIELD
-        made.camera = bpy.data.objects.new("camera", data)
-        made.camera.location, made.camera.rotation_euler = (0.0, -4.5, 0.0), (np.pi / 2, 0.0, 0.0)
-        made.collection.objects.link(made.camera)
-        made.world = bpy.data.worlds.new("world")
-        made.world.use_nodes = True
-        texture = made.world.node_tree.nodes.new("ShaderNodeTexEnvironment")
-        texture.image = bpy.data.images.load(self.hdr, check_existing=True)
-        background = made.world.node_tree.nodes["Background"]
-        made.world.node_tree.links.new(texture.outputs[0], background.inputs["Color"])
+        surround(bpy, made, self.hdr)
         made.world.cycles.sampling_method, made.world.cycles.sample_map_resolution = "MANUAL", 256  # as scene/world.py
         edges = [f"image.width={SIZE}", f"image.height={SIZE}", f"image.samples={self.samples}"]
         renderer._settings(made, sample(Recipe.load("face", edges), 0, index))
