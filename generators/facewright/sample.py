@@ -245,8 +245,11 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+_kinds = cache(typing.get_type_hints)
+
+
 def _build(cls: type, data: dict[str, Any]) -> Any:
-    hints = typing.get_type_hints(cls)
+    hints = _kinds(cls)
     unknown = set(data) - {field.name for field in dataclasses.fields(cls)}
     if unknown:
         raise TypeError(f"unknown field {sorted(unknown)[0]!r} in {cls.__name__}")

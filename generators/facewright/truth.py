@@ -11,6 +11,7 @@ import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -236,8 +237,11 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+_kinds = cache(typing.get_type_hints)
+
+
 def _read(cls: Any, data: Any) -> Any:
-    hints = typing.get_type_hints(cls)
+    hints = _kinds(cls)
     built = {}
     for field in dataclasses.fields(cls):
         kind, value = hints[field.name], data[field.name]
