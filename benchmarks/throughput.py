@@ -41,7 +41,7 @@ SMALL = {"image.width": 192, "image.height": 192, "image.samples": 8}
 CURVES: dict[str, list[dict[str, object]]] = {
     "pixels (both edges)": [{"image.width": n, "image.height": n} for n in (64, 128, 256, 512)],
     "samples": [{"image.samples": n} for n in (1, 4, 16, 64)],
-    "hair": [{"subject.hair.style": style} for style in ("bald", "cropped", "bob", "long", "afro")],
+    "hair": [{"subject.hair.style": style} for style in ("bald", "short", "bob", "long", "afro")],
     "frames per subject": [{"frames_per_subject": n} for n in (1, 2, 4, 12)],
 }
 
