@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         "--workers",
         type=_number(0, 100_000),
         metavar="W",
-        help="processes (default: one a core, as far as memory and GPU go), or actors with --ray (default as many as "
+        help="processes (default: one for two cores, as far as memory and GPU go), or actors with --ray (default as many as "
         "the cluster holds); 0 only prepares the folder for `facewright worker`",
     )
     add.add_argument(

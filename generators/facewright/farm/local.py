@@ -30,6 +30,8 @@ from facewright.sample import sample
 
 WORKER_MB = 2000
 """Memory that one worker may need: 0.7 GB at 64 px, 1.6 GB at 512 px with a refiner, and room (measured)."""
+THREADS = 2
+"""Threads of a worker where the user does not say."""
 GPU_WORKERS = 4
 """Workers that share a GPU: while one renders, others build and check (reasoned; no GPU was at hand)."""
 GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
@@ -69,12 +71,13 @@ def run(writer: Writer, recipe: Recipe, indices: Sequence[int], station: Station
 
 
 def places(station: Station) -> int:
-    """Return how many workers of `station` this machine holds: one a core, as far as memory and a shared GPU go.
+    """Return how many workers of `station` this machine holds, as far as memory and a shared GPU go.
 
-    One thread each wastes least: only sampling uses several (benchmarks/results/throughput.md).
+    One for THREADS cores: only sampling uses several, and yet two workers of one thread were slower than one of two
+    (benchmarks/results/throughput.md).
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    found = cores // (station.threads or 1)
+    found = cores // (station.threads or THREADS)
     if station.renderer == "cycles":
         seen = sys.platform != "linux" or any(Path(name).exists() for name in GPU_FILES)
         if station.device in GPUS or (station.device == "auto" and seen):
