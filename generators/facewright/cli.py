@@ -93,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
         "--workers",
         type=_number(0, 100_000),
         metavar="W",
-        help="processes (default: one for two cores, as far as memory and GPU go), or actors with --ray (default as many as "
-        "the cluster holds); 0 only prepares the folder for `facewright worker`",
+        help="processes (default: one for two cores, as far as memory and GPU go), or actors with --ray (default as "
+        "many as the cluster holds); 0 only prepares the folder for `facewright worker`",
     )
     add.add_argument(
         "--ray",
