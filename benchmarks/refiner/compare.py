@@ -8,9 +8,10 @@ held-out real pictures, `--pool` those that refiners were trained on. All are se
 against `--real` only. A refiner's first part works on the render, a profile after "+" photographs its result.
 
 Drift is measured three ways: by a detector of irises (detector.py) as the shift of its centre, less that of a control
-that has the same photometry and has not moved (drift.control); by registration (drift.compare); and as the detector's
-error against the exact label, before and after. Shifts are scaled to an eye 55 px wide. Writes
-results/refiner_NAME.json and .md: numbers only. A sheet of pictures goes where --sheet says.
+that has the same photometry and has not moved (drift.control); by registration (drift.compare), of pupils and, in
+faces, landmarks; and as the detector's error against the exact label, before and after. The detector sees eyes: of a
+face, a window round each. Shifts are scaled to an eye 55 px wide. Writes results/refiner_NAME.json and .md: numbers
+only. A sheet of pictures goes where --sheet says.
 """
 
 from __future__ import annotations
@@ -41,7 +42,6 @@ from facewright_refiner.learned import refine_image, resample
 from facewright_refiner.pictures import read_pictures
 from facewright_refiner.profile import Profile, View, draw
 from facewright_refiner.realism import Reference, interval, scores, two_sample
-from facewright_refiner.selection import windows_of
 from facewright_refiner.transfer import METHODS, transferred
 
 EYE_PX = 55
@@ -51,16 +51,29 @@ DRAWS = 20
 FOLDS = 2
 """Seeds of the folds and of the classifier over which a two-sample test is averaged."""
 MOST_REAL = 400
+SHEET_PX = 1920
+
+
+BOX = (64, 40)
+"""Width and height in px of the window round an eye of a face 256 px wide: 1.7 widths of the eye, as eye pictures."""
+
+
+class Eye(NamedTuple):
+    """An eye of a render: the window (rows, columns) that shows it, px of its width, the iris's place in the window."""
+
+    window: tuple[slice, slice]
+    px: float
+    iris: np.ndarray
 
 
 class Render(NamedTuple):
-    """A render in the view: (h, w, 3) uint8, its guide, px per mm, px of its eye's width, pupil's place, person."""
+    """A render in the view: (h, w, 3) uint8, its guide, px per mm, eyes, drift's windows, person."""
 
     image: np.ndarray
     guide: np.ndarray
     px_per_mm: float
-    eye_px: float
-    iris: np.ndarray
+    eyes: list[Eye]
+    windows: dict
     person: str
 
 
@@ -110,27 +123,47 @@ def named(text: str) -> tuple[str, str]:
 
 
 def renders(folder: Path, size: tuple[int, int]) -> list[Render]:
-    """Return the renders of a dataset in the view, the middle of each; those whose iris is hidden are left out."""
+    """Return the renders of a dataset in the view, the middle of each; those that show no iris are left out."""
     found = []
     for frame in facewright.dataset.open(folder, ["rgb", *guides.LAYERS]):
         picture, matrix = sensor.view(to_tensor([frame.rgb]), View(), size)
         guide = resample(guides.guide_of(frame.layers), size)
-        eye = frame.truth.eyes[frame.truth.target.removesuffix("_eye") or next(iter(frame.truth.eyes))]
-        corners = eye.lid_upper_2d[[0, -1]]
-        seen = guides.iris_of(guide)
-        if seen is None:
-            continue
         scale = float(matrix[0, 0])
-        found.append(
-            Render(
-                to_image(picture)[0],
-                guide,
-                frame.rgb.shape[1] / frame.sample.camera.field_mm * scale,
-                float(np.linalg.norm(corners[1] - corners[0])) * scale,
-                seen[0],
-                str(frame.sample.subject_index),
-            )
-        )
+        windows = {
+            name: [
+                (matrix[:2, :2] @ centre + matrix[:2, 2], max(drift.LEAST_WINDOW, half * scale))
+                for centre, half in places
+            ]
+            for name, places in drift.windows_of(frame).items()
+        }
+        eyes = eyes_of(frame, guide, matrix)
+        if eyes:
+            px_per_mm = frame.rgb.shape[1] / frame.sample.camera.field_mm * scale
+            person = str(frame.sample.subject_index)
+            found.append(Render(to_image(picture)[0], guide, px_per_mm, eyes, windows, person))
+    return found
+
+
+def eyes_of(frame: Any, guide: np.ndarray, matrix: np.ndarray) -> list[Eye]:
+    """Return the eyes whose iris shows: the target's in the whole picture, or those of a face in windows."""
+    height, width = guide.shape[1:]
+    found = []
+    for name, eye in frame.truth.eyes.items():
+        corners = eye.lid_upper_2d[[0, -1]] @ matrix[:2, :2].T + matrix[:2, 2]
+        px = float(np.linalg.norm(corners[1] - corners[0]))
+        window = (slice(0, height), slice(0, width))
+        if frame.truth.target.endswith("_eye"):
+            if name != frame.truth.target.removesuffix("_eye"):
+                continue
+        else:
+            across, down = BOX
+            x, y = (round(float(v)) for v in corners.mean(0))
+            window = (slice(y - down // 2, y + down // 2), slice(x - across // 2, x + across // 2))
+            if min(window[0].start, window[1].start) < 0 or window[0].stop > height or window[1].stop > width:
+                continue
+        seen = guides.iris_of(guide[:, *window])
+        if seen is not None:
+            found.append(Eye(window, px, seen[0]))
     return found
 
 
@@ -150,7 +183,7 @@ def refined(spec: str, tests: list[Render], pool: Path) -> list[np.ndarray]:
         camera = first
     if not camera or camera == "none":
         return images
-    profile = Profile.load(camera)
+    profile = Profile.load(camera).within_view()
     with torch.inference_mode():
         return [
             to_image(
@@ -195,29 +228,32 @@ def tested(a: Tensor, b: Tensor, judge: str, groups: tuple) -> dict[str, Any]:
 
 def moved(made: list[np.ndarray], tests: list[Render], detector: detectors.Detector) -> dict[str, Any]:
     """Return what moved: in px of an eye EYE_PX wide, except the overlap."""
-    raws = np.stack([drift.luma(render.image) for render in tests])
-    after = np.stack([drift.luma(image) for image in made])
+    eyes = [(n, eye) for n, render in enumerate(tests) for eye in render.eyes]
+    raws, after = (
+        np.stack([drift.luma(images[n][eye.window]) for n, eye in eyes])
+        for images in ([render.image for render in tests], made)
+    )
     controls = np.stack([drift.control(a, b) for a, b in zip(raws, after, strict=True)])
     (before, mask), (now, mask_now), (still, _) = (
         detectors.centres(detector, torch.from_numpy(x).float()[:, None]) for x in (raws, after, controls)
     )
-    to_eye = EYE_PX / np.array([render.eye_px for render in tests])
-    exact = np.stack([render.iris for render in tests])
+    to_eye = EYE_PX / np.array([eye.px for _, eye in eyes])
+    exact = np.stack([eye.iris for _, eye in eyes])
     shift, calm = (np.linalg.norm(x - before, axis=1) * to_eye for x in (now, still))
-    registered = [
-        drift.compare(render.image, image, windows_of(render.guide)) for render, image in zip(tests, made, strict=True)
-    ]
-    pupil = np.array([one.pupil for one in registered]) * to_eye
-    return {
+    registered = [drift.compare(render.image, image, render.windows) for render, image in zip(tests, made, strict=True)]
+    of_picture = EYE_PX / np.array([max(eye.px for eye in render.eyes) for render in tests])
+    row = {
         "shift": spread(shift),
         "control": spread(calm),
         "excess": spread(np.maximum(0, shift - calm)),
-        "registration": spread(pupil),
+        "registration": spread(np.array([one.pupil for one in registered]) * of_picture),
         "error_before": spread(np.linalg.norm(before - exact, axis=1) * to_eye),
         "error_after": spread(np.linalg.norm(now - exact, axis=1) * to_eye),
         "iou": round(float(np.nanmean(detectors.overlap(mask, mask_now))), 3),
         "edges": round(float(np.nanmedian([one.edges for one in registered])), 3),
     }
+    landmarks = np.array([one.landmark for one in registered]) * of_picture
+    return row | ({} if np.isnan(landmarks).all() else {"landmarks": spread(landmarks)})
 
 
 def spread(values: np.ndarray) -> dict[str, Any]:
@@ -239,8 +275,9 @@ def spread(values: np.ndarray) -> dict[str, Any]:
 
 
 def trained_detector(trains: list[Render], steps: int) -> detectors.Detector:
-    luma = torch.from_numpy(np.stack([drift.luma(render.image) for render in trains])).float()[:, None]
-    iris = torch.from_numpy(np.stack([render.guide[guides.IRIS].sum(0) for render in trains]))[:, None]
+    eyes = [(render, eye.window) for render in trains for eye in render.eyes]
+    luma = torch.from_numpy(np.stack([drift.luma(r.image[window]) for r, window in eyes])).float()[:, None]
+    iris = torch.from_numpy(np.stack([r.guide[:, *window][guides.IRIS].sum(0) for r, window in eyes]))[:, None]
     return detectors.train(luma, iris, steps, SEED)
 
 
@@ -264,11 +301,14 @@ def sheet(path: Path, tests: list[Render], made: dict[str, list[np.ndarray]], re
     shown = np.linspace(0, len(real) - 1, 12).round().astype(int)
     rows.append(np.concatenate([*to_image(real[shown])], 1))
     picture = Image.fromarray(np.concatenate(rows))
-    picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.LANCZOS).save(path)
+    zoom = min(2.0, SHEET_PX / picture.width)
+    picture.resize((round(picture.width * zoom), round(picture.height * zoom)), Image.Resampling.LANCZOS).save(path)
 
 
 def markdown(result: dict[str, Any]) -> str:
     low = result["floor"]
+    shown = [key for key in MOVED if all(key in row["drift"] for row in result["rows"].values())]
+    titles = [MOVED[key] for key in shown]
     lines = [
         f"# Refiners: {result['name']}",
         "",
@@ -293,15 +333,14 @@ def markdown(result: dict[str, Any]) -> str:
         "",
         f"What moved, px of an eye {EYE_PX} px wide: mean (95 % interval) / 95th percentile. *Shift* is of the iris's "
         "centre by the benchmark's detector; *control* that of the same photometry unmoved; *excess* the one beyond "
-        "the other; *registration* the training-free excess; *error* the detector's against the exact label, for the "
-        "raw "
-        "render and after refining; *IoU* of the irises it finds before and after.",
+        "the other; *registration* the training-free excess, also of landmarks; *error* the detector's against "
+        "the exact label, for the raw render and after refining; *IoU* of the irises it finds before and after.",
         "",
-        "| | shift | control | excess | registration | error raw | error refined | IoU | edges | images/s |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        f"| | {' | '.join(titles)} | IoU | edges | images/s |",
+        f"|---|{'---|' * (len(titles) + 3)}",
     ]
     for name, row in result["rows"].items():
-        cells = [moved_text(row["drift"][k]) for k in MOVED]
+        cells = [moved_text(row["drift"][k]) for k in shown]
         cells += [f"{row['drift']['iou']:.3f}", f"{row['drift']['edges']:.3f}", f"{row['images_per_second']:g}"]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     facts = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
@@ -309,7 +348,15 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 JUDGED = ("auc_features", "auc_cnn")
-MOVED = ("shift", "control", "excess", "registration", "error_before", "error_after")
+MOVED = {
+    "shift": "shift",
+    "control": "control",
+    "excess": "excess",
+    "registration": "registration",
+    "landmarks": "landmarks",
+    "error_before": "error raw",
+    "error_after": "error refined",
+}
 
 
 def interval_text(three: list[float]) -> str:

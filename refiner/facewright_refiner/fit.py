@@ -4,6 +4,10 @@ The *distributions* of the sensor's parameters are searched, not parameters for 
 synthetic frames under cameras drawn from a candidate profile are compared with the real pictures as two sets (sliced
 Wasserstein per Laplacian band, radial spectrum, colour quantiles, spread of brightness, contrast and sharpness). A
 third of the real pictures, whole groups of them, is never shown to the search; the report's numbers are from those.
+
+Brightness, contrast and colour are not searched but copied: each row of the profile's `grades` is what one real picture
+has, so that whatever goes together there (dim, flat and warm) goes together in a row. They were what renders lacked
+most, and no product of independent distributions has their shape.
 """
 
 from __future__ import annotations
@@ -74,6 +78,8 @@ RANGES: dict[str, Range] = {
 """Fitted parameters. The others (kind of mosaic, directions, motion, headroom, ...) are kept from the base profile."""
 COLOUR = ("warm_ev", "tint_ev", "saturation", "chroma_px")
 FIELD = ("shade_ev", "vignette_ev")
+GRADED = ("exposure_ev", "warm_ev", "tint_ev", "saturation")
+"""What a grade sets, whatever they are; where pictures are graded, these are kept from the base profile."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,8 @@ def fit_sensor(
     held = held_out(pictures.groups)
     search = Reference(real[~held], seed)
     scenes = scenes_of(synthetic, base.view, size, field_mm, seed)
-    names = _fitted(base, scenes, windowed=max(size) > WINDOW)
+    begin = base if "equalise" in base.dists else replace(base, grades=grades_of(real[~held]))
+    names = _fitted(begin, scenes, windowed=max(size) > WINDOW)
 
     raw = search.distances(photographs(Profile("raw", dists=_flags(base)), scenes, seed))
     half = halves([group for group, out in zip(pictures.groups, held.tolist(), strict=True) if not out])
@@ -135,8 +142,8 @@ def fit_sensor(
     def loss(candidate: Profile) -> float:
         return float(np.mean(search.distances(photographs(candidate, scenes, seed)).flat() / scale))
 
-    point = _search(loss, base, names, seed, evaluations, budget_s, progress)
-    fitted = _profile(base, names, point)
+    point = _search(loss, begin, names, seed, evaluations, budget_s, progress)
+    fitted = _profile(begin, names, point)
     shown = {"raw": Profile("raw", dists=_flags(base)), "base": base, "fitted": fitted}
     half = halves([group for group, out in zip(pictures.groups, held.tolist(), strict=True) if out])
     report = _report(real[held], half, scenes, shown, seed)
@@ -154,6 +161,9 @@ def fit_sensor(
         "seed": seed,
         "size": list(size[::-1]),
     } | report
+    if fitted.grades:
+        kept = [image for image, out in zip(pictures.images, held.tolist(), strict=True) if not out]
+        fitted = replace(fitted, grades=grades_of([whole_view(image, size) for image in kept]))
     profile = replace(fitted, name=name, about=about, view=view, fit=report)
     if out:
         _write(Path(out), profile.to_yaml())
@@ -239,6 +249,7 @@ def _share(where: Range, value: float) -> float:
 
 def photographs(profile: Profile, scenes: Sequence[Scene], seed: int) -> Tensor:
     """Return (N, 3, h, w) pictures of the scenes, each under its own draw; 8-bit, as a file would hold them."""
+    profile = profile.within_view()
     with torch.inference_mode():
         pictures = [
             sensor.apply(scene.light, [draw(profile, seed, scene.number, px_per_mm=scene.px_per_mm)])
@@ -299,11 +310,22 @@ def common_size(pictures: Pictures, view: View) -> tuple[int, int]:
 
 def real_views(pictures: Pictures, size: tuple[int, int], seed: int) -> Tensor:
     """Return the real pictures as (N, 3, h, w) in [0, 1], windows where they are large."""
-    views = []
-    for n, image in enumerate(pictures.images):
-        whole, _ = sensor.view(to_tensor([image]), View(), size)
-        views.append(_window(whole, seed, n, "real"))
+    views = [_window(whole_view(image, size), seed, n, "real") for n, image in enumerate(pictures.images)]
     return torch.cat(views)
+
+
+def whole_view(image: np.ndarray, size: tuple[int, int]) -> Tensor:
+    """Return a real picture (H, W, 3) uint8 as (1, 3, *size) in [0, 1], cut to that shape and scaled."""
+    return sensor.view(to_tensor([image]), View(), size)[0]
+
+
+def grades_of(pictures: Iterable[Tensor]) -> tuple[tuple[float, ...], ...]:
+    """Return a row of `Profile.grades` for each picture (3, H, W) or (1, 3, H, W) in [0, 1]."""
+    rows = []
+    for picture in pictures:
+        mean, deviation = sensor.statistics(picture.reshape(1, 3, *picture.shape[-2:]))
+        rows.append(tuple(round(float(x), 4) for x in torch.stack([mean, deviation], -1).flatten()))
+    return tuple(rows)
 
 
 def scenes_of(
@@ -363,6 +385,8 @@ def _fitted(base: Profile, scenes: Sequence[Scene], windowed: bool) -> list[str]
         left_out |= set(COLOUR)
     if windowed:
         left_out |= set(FIELD)
+    if base.grades:
+        left_out |= set(GRADED)
     if not all(scene.px_per_mm for scene in scenes):
         left_out.add("px_per_mm")
     return [name for name in RANGES if name not in left_out]

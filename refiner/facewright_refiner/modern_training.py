@@ -228,8 +228,9 @@ class ModernTrainer(Trainer):
         if self.camera is None:
             return pictures
         light = rgb_to_linear_rgb(((pictures + 1) / 2).expand(-1, 3, -1, -1))
+        camera = self.camera.within_view()
         cameras = [
-            draw(self.camera, self.config.seed, batch.start + n, px_per_mm=float(scale))
+            draw(camera, self.config.seed, batch.start + n, px_per_mm=float(scale))
             for n, scale in enumerate(batch.px_per_mm)
         ]
         photos = sensor.apply(light, cameras)

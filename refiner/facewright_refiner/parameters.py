@@ -19,6 +19,20 @@ from facewright.errors import RecipeError
 
 
 @dataclass(frozen=True)
+class Grade:
+    """Brightness, contrast and colour that a picture is finished to, as a real one has them: its colour grade.
+
+    `mean` and `deviation` are of luma, blue minus luma and red minus luma (BT.601, of sRGB values in [0, 1]), measured
+    on the picture's middle share `crop`. `strength` says how far a picture is taken there, 0 = not at all.
+    """
+
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+    crop: float = 1.0
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
 class SensorParams:
     """One draw of a camera. The fields above `scale` are what a profile may give distributions for."""
 
@@ -127,6 +141,7 @@ class SensorParams:
     seed: int = 0
     index: int = 0
     attempt: int = 0
+    grade: Grade | None = None
 
     @property
     def noise_stream(self) -> tuple[int, int, str]:
@@ -147,7 +162,10 @@ class SensorParams:
         for key in known:
             if key not in data:
                 raise RecipeError(f"sensor parameters: needs the key {key!r}")
-        return SensorParams(**data)
+        grade = data["grade"]
+        if grade is not None:
+            grade = Grade(tuple(grade["mean"]), tuple(grade["deviation"]), grade["crop"], grade["strength"])
+        return SensorParams(**{**data, "grade": grade})
 
 
 @cache
@@ -183,6 +201,8 @@ def milder(params: SensorParams, strength: float) -> SensorParams:
         if kind == "float" and not name.endswith("_deg") and name != "px_per_mm":
             low = getattr(rest, name)
             changes[name] = low + strength * (getattr(params, name) - low)
+    if params.grade:
+        changes["grade"] = dataclasses.replace(params.grade, strength=strength * params.grade.strength)
     return dataclasses.replace(params, **changes)
 
 

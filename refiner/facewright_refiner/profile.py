@@ -8,9 +8,12 @@
     sensor:
       px_per_mm: {log_uniform: [1.0, 2.5]}
       jpeg: {uniform: [60, 95]}
+    grades: [[0.43, 0.17, -0.06, 0.03, 0.11, 0.04], ...]    # of real pictures: each frame is finished as one of them
     view: {crop: 1.0, width: 80, height: 48}     # how the real data set crops and scales; for comparing only
 
-A key that is silent, or `auto`, is neutral (see parameters.py): an empty `sensor` is the ideal camera.
+A key that is silent, or `auto`, is neutral (see parameters.py): an empty `sensor` is the ideal camera. A row of
+`grades` is mean and deviation of luma, of blue minus luma and of red minus luma (parameters.Grade), measured on a whole
+picture of the real set, and so on the `crop` of a frame.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -27,11 +30,11 @@ from facewright import dist
 from facewright import recipe as recipes
 from facewright.errors import AssetError, MissingPackage, RecipeError
 from facewright.rng import uniforms
-from facewright_refiner.parameters import SensorParams, default_of, parameters, stream_name
+from facewright_refiner.parameters import Grade, SensorParams, default_of, parameters, stream_name
 
 VERSION = 1
 MAX_BYTES = 1_000_000
-_KEYS = ("version", "name", "about", "sensor", "view", "fit")
+_KEYS = ("version", "name", "about", "sensor", "grades", "view", "fit")
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,19 @@ class Profile:
     dists: Mapping[str, dist.Dist] = field(default_factory=dict)
     view: View = View()
     fit: Mapping[str, Any] = field(default_factory=dict)
+    grades: tuple[tuple[float, ...], ...] = ()
 
     @property
     def digest(self) -> str:
         """Content hash (16 hex digits): equal for profiles that draw equal parameters."""
         text = json.dumps({name: item.to_data() for name, item in self.dists.items()}, sort_keys=True)
+        if self.grades:
+            text += json.dumps([self.view.crop, self.grades])
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def within_view(self) -> Profile:
+        """Return the profile for pictures that are in its view already, which it need not crop to grade them."""
+        return replace(self, view=View())
 
     @staticmethod
     def load(source: str | Path) -> Profile:
@@ -116,12 +126,15 @@ class Profile:
             _distributions(data.get("sensor", {})),
             View.from_data(data.get("view", {})),
             fit,
+            _grades(data.get("grades", [])),
         )
 
     def to_data(self) -> dict[str, Any]:
         """Return the profile as plain data that `from_data` reads back to an equal profile."""
         data: dict[str, Any] = {"version": VERSION, "name": self.name, "about": self.about}
         data["sensor"] = {name: item.to_data() for name, item in self.dists.items()}
+        if self.grades:
+            data["grades"] = [list(row) for row in self.grades]
         if self.view != View():
             data["view"] = {"crop": self.view.crop, "width": self.view.width, "height": self.view.height}
         if self.fit:
@@ -157,7 +170,31 @@ def draw(profile: Profile, seed: int, index: int, *, px_per_mm: float = 0.0, att
         values[name] = spec.check(chosen.draw(u), kind, name)
     wanted = values["px_per_mm"]
     scale = min(1.0, wanted / px_per_mm) if wanted and px_per_mm else 1.0
-    return SensorParams(**values, scale=scale, seed=seed, index=index, attempt=attempt)
+    return SensorParams(
+        **values, scale=scale, seed=seed, index=index, attempt=attempt, grade=_grade(profile, seed, index, attempt)
+    )
+
+
+def _grade(profile: Profile, seed: int, index: int, attempt: int) -> Grade | None:
+    if not profile.grades:
+        return None
+    (u,) = uniforms(seed, index, stream_name("grade", attempt), 1)
+    row = profile.grades[int(u * len(profile.grades))]
+    return Grade((row[0], row[2], row[4]), (row[1], row[3], row[5]), profile.view.crop)
+
+
+def _grades(data: Any) -> tuple[tuple[float, ...], ...]:
+    """Return the rows that profile `data` means. Raises RecipeError."""
+    if not isinstance(data, list):
+        raise RecipeError(f"grades: expected a list of rows, got {data!r}")
+    means, deviations = (dist.Param(dist.Constant(0), low, 1, (), "", "", "") for low in (-1, 0))
+    rows = []
+    for n, row in enumerate(data):
+        if not isinstance(row, list) or len(row) != 6:
+            raise RecipeError(f"grades[{n}]: expected mean and deviation of three channels, 6 numbers, got {row!r}")
+        specs = (means, deviations) * 3
+        rows.append(tuple(spec.check(x, "float", f"grades[{n}][{k}]") for k, (spec, x) in enumerate(zip(specs, row))))
+    return tuple(rows)
 
 
 def _distributions(data: Any) -> dict[str, dist.Dist]:

@@ -2,7 +2,7 @@
 
 `draw(profile, seed, index)` says which camera (pure data), `apply(linear, params)` takes the picture (a pure function,
 differentiable in `linear`). The order is that of the light: field, metering, lens, filter mosaic, noise, colour, tone,
-sharpening, codec, and last what the real data set's authors did to their pictures.
+sharpening, grade, codec, and last what the real data set's authors did to their pictures.
 
 No stage moves anything: resampling maps the corners of the image on each other, every point-spread function is
 symmetric about its centre, demosaicing interpolates between the true sites of each colour, tone and noise act on single
@@ -22,13 +22,17 @@ from kornia.enhance import jpeg_codec_differentiable
 from torch import Tensor
 
 from facewright.rng import stream
-from facewright_refiner.parameters import SensorParams
+from facewright_refiner.parameters import Grade, SensorParams
 from facewright_refiner.profile import View, draw
 
 __all__ = ["apply", "draw", "view"]
 
 REC709 = (0.2126, 0.7152, 0.0722)
 """Luminance of linear Rec.709 primaries."""
+REC601 = (0.299, 0.587, 0.114)
+"""Luma of sRGB values."""
+GRADE_GAIN = 2.5
+"""Largest gain of contrast or colour by a grade, and the inverse of the smallest. Reasoned."""
 MIDDLE_GREY = 0.18
 """What a light meter makes of the mean scene (ISO 2720)."""
 LEAST_SENSOR = 16
@@ -53,7 +57,7 @@ def _photograph(linear: Tensor, p: SensorParams) -> Tensor:
     light = expose(illuminate(light, p), p)
     light = spread(light, point_spread(p).to(light))
     light = colour(sense(light, p), p)
-    picture = sharpen(denoise_chroma(tone(light, p), p), p)
+    picture = graded(sharpen(denoise_chroma(tone(light, p), p), p), p.grade)
     picture = resample(compress(picture, p), size).clamp(0, 1)
     return preprocess(picture, p)
 
@@ -180,6 +184,39 @@ def sharpen(picture: Tensor, p: SensorParams) -> Tensor:
     luma = rgb_to_grayscale(picture)
     mask = luma - spread(luma, _gaussian(p.sharpen_px).to(picture))
     return (picture + p.sharpen * mask).clamp(0, 1)
+
+
+def graded(picture: Tensor, grade: Grade | None) -> Tensor:
+    """Return the picture with the grade's mean and deviation of luma and colour differences, clipped to [0, 1].
+
+    Reinhard et al. (2001), in the axes that a camera's processor works in. Gains stay within GRADE_GAIN, so that a flat
+    wall is not stretched to a scene.
+    """
+    if grade is None or not grade.strength:
+        return picture
+    mean, deviation = statistics(picture, grade.crop)
+    wanted = [picture.new_tensor(x)[None, :, None, None] for x in (grade.mean, grade.deviation)]
+    gain = (wanted[1] / deviation.clamp(min=1e-4)).clamp(1 / GRADE_GAIN, GRADE_GAIN)
+    moved = (opponents(picture) - mean) * gain + wanted[0]
+    luma, blue, red = moved.split(1, dim=1)
+    r, b = luma + red, luma + blue
+    g = (luma - REC601[0] * r - REC601[2] * b) / REC601[1]
+    return (picture + grade.strength * (torch.cat([r, g, b], dim=1) - picture)).clamp(0, 1)
+
+
+def statistics(picture: Tensor, crop: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation (B, 3, 1, 1) of `opponents` on the middle share `crop` of each side."""
+    height, width = picture.shape[-2:]
+    y, x = (max(0, round(side * (1 - crop) / 2)) for side in (height, width))
+    seen = opponents(picture[..., y : height - y, x : width - x])
+    mean = seen.mean((2, 3), keepdim=True)
+    return mean, (seen - mean).square().mean((2, 3), keepdim=True).add(1e-10).sqrt()
+
+
+def opponents(picture: Tensor) -> Tensor:
+    """Return (B, 3, H, W): luma (BT.601), blue minus luma, red minus luma."""
+    luma = (picture * picture.new_tensor(REC601)[:, None, None]).sum(1, keepdim=True)
+    return torch.cat([luma, picture[:, 2:] - luma, picture[:, :1] - luma], dim=1)
 
 
 def compress(picture: Tensor, p: SensorParams) -> Tensor:

@@ -54,6 +54,17 @@ def test_a_hidden_camera_is_recovered(real_dir, make_frame, tmp_path):
     assert saved.digest == result.profile.digest
     assert saved.fit["real"] == 48
     assert saved.view.width == 48
+    assert len(saved.grades) == 48 - saved.fit["held_out_real"]
+    assert held["fitted"]["lab"] < 0.5 * held["raw"]["lab"]
+
+
+def test_grades_are_those_of_whole_pictures_and_equalised_sets_have_none(tmp_path, make_frame):
+    for n in range(12):  # the left half is dark: a window of 112 px mostly sees one half
+        image = np.full((130, 300, 3), 200, np.uint8)
+        image[:, :150] = 50
+        Image.fromarray(image).save(tmp_path / f"{n}.png")
+    found = fit_sensor(tmp_path, [make_frame(n, 300, 130) for n in range(4)], evaluations=0).profile
+    assert found.grades[0][:2] == pytest.approx((125 / 255, 75 / 255), abs=1e-3)
 
 
 def test_a_fit_is_deterministic(real_dir, make_frame):
@@ -71,6 +82,7 @@ def test_grey_and_equalised_sets_are_recognised(tmp_path, make_frame):
     found = fit_sensor(tmp_path, [make_frame(n, 48, 36) for n in range(4)], evaluations=0).profile
     assert found.dists["gray"].value is True
     assert found.dists["equalise"].value is True
+    assert not found.grades
 
 
 def test_mixed_sizes_and_damaged_files_are_handled(tmp_path, make_frame):

@@ -31,6 +31,22 @@ def test_the_digest_tells_cameras_apart_and_ignores_names():
     assert a.digest == b.digest != c.digest
 
 
+ROWS = [[0.4, 0.2, -0.05, 0.03, 0.1, 0.04], [0.6, 0.1, 0.0, 0.02, 0.05, 0.03]]
+
+
+def test_each_frame_is_graded_as_one_of_the_rows():
+    profile = Profile.from_data({"version": 1, "grades": ROWS, "view": {"crop": 0.8}})
+    assert Profile.from_data(yaml.safe_load(profile.to_yaml())) == profile
+    drawn = [draw(profile, 3, n).grade for n in range(40)]
+    rows = {tuple(x for pair in zip(one.mean, one.deviation, strict=True) for x in pair) for one in drawn}
+    assert rows == {tuple(row) for row in ROWS}
+    assert {one.crop for one in drawn} == {0.8}
+    assert {draw(profile.within_view(), 3, n).grade.crop for n in range(3)} == {1.0}
+    plain = Profile.from_data({"version": 1})
+    assert draw(plain, 3, 0).grade is None
+    assert plain.digest != profile.digest
+
+
 def test_an_empty_profile_is_the_ideal_camera():
     p = draw(Profile.from_data({"version": 1}), 0, 0)
     assert (p.blur_px, p.shot, p.jpeg, p.scale) == (0, 0, 100, 1)
@@ -46,6 +62,9 @@ MISTAKES = [
     ("sensors: {}", "unknown key 'sensors'; did you mean 'sensor'?"),
     ("view: {crop: 2}", "view.crop: 2 is outside [0.05, 1]"),
     ("view: {width: 80}", "view: give both width and height, or neither"),
+    ("grades: 3", "grades: expected a list of rows, got 3"),
+    ("grades: [[1, 2]]", "grades[0]: expected mean and deviation of three channels, 6 numbers, got [1, 2]"),
+    ("grades: [[0.4, 0.2, -0.05, 0.03, 0.1, -1]]", "grades[0][5]: -1 is outside [0, 1]"),
     ("name: 3", "name: expected a text, got 3"),
 ]
 
