@@ -34,7 +34,10 @@ class Grade:
 
 @dataclass(frozen=True)
 class SensorParams:
-    """One draw of a camera. The fields above `scale` are what a profile may give distributions for."""
+    """One draw of a camera. The fields above `scale` are what a profile may give distributions for.
+
+    A picture is finished to that of `grades` which asks least of it.
+    """
 
     shade_ev: float = param(
         0.0,
@@ -141,7 +144,7 @@ class SensorParams:
     seed: int = 0
     index: int = 0
     attempt: int = 0
-    grade: Grade | None = None
+    grades: tuple[Grade, ...] = ()
 
     @property
     def noise_stream(self) -> tuple[int, int, str]:
@@ -162,10 +165,10 @@ class SensorParams:
         for key in known:
             if key not in data:
                 raise RecipeError(f"sensor parameters: needs the key {key!r}")
-        grade = data["grade"]
-        if grade is not None:
-            grade = Grade(tuple(grade["mean"]), tuple(grade["deviation"]), grade["crop"], grade["strength"])
-        return SensorParams(**{**data, "grade": grade})
+        grades = (
+            Grade(tuple(one["mean"]), tuple(one["deviation"]), one["crop"], one["strength"]) for one in data["grades"]
+        )
+        return SensorParams(**{**data, "grades": tuple(grades)})
 
 
 @cache
@@ -201,8 +204,7 @@ def milder(params: SensorParams, strength: float) -> SensorParams:
         if kind == "float" and not name.endswith("_deg") and name != "px_per_mm":
             low = getattr(rest, name)
             changes[name] = low + strength * (getattr(params, name) - low)
-    if params.grade:
-        changes["grade"] = dataclasses.replace(params.grade, strength=strength * params.grade.strength)
+    changes["grades"] = tuple(dataclasses.replace(one, strength=strength * one.strength) for one in params.grades)
     return dataclasses.replace(params, **changes)
 
 

@@ -8,7 +8,7 @@
     sensor:
       px_per_mm: {log_uniform: [1.0, 2.5]}
       jpeg: {uniform: [60, 95]}
-    grades: [[0.43, 0.17, -0.06, 0.03, 0.11, 0.04], ...]    # of real pictures: each frame is finished as one of them
+    grades: [[0.43, 0.17, -0.06, 0.03, 0.11, 0.04], ...]    # of real pictures: each frame is finished like one
     view: {crop: 1.0, width: 80, height: 48}     # how the real data set crops and scales; for comparing only
 
 A key that is silent, or `auto`, is neutral (see parameters.py): an empty `sensor` is the ideal camera. A row of
@@ -34,6 +34,9 @@ from facewright_refiner.parameters import Grade, SensorParams, default_of, param
 
 VERSION = 1
 MAX_BYTES = 1_000_000
+GRADES = 3
+"""Rows that are drawn for a frame, of which it takes the nearest. One would grade anybody as anybody; of many, all
+frames would take the commonest."""
 _KEYS = ("version", "name", "about", "sensor", "grades", "view", "fit")
 
 
@@ -171,16 +174,21 @@ def draw(profile: Profile, seed: int, index: int, *, px_per_mm: float = 0.0, att
     wanted = values["px_per_mm"]
     scale = min(1.0, wanted / px_per_mm) if wanted and px_per_mm else 1.0
     return SensorParams(
-        **values, scale=scale, seed=seed, index=index, attempt=attempt, grade=_grade(profile, seed, index, attempt)
+        **values,
+        scale=scale,
+        seed=seed,
+        index=index,
+        attempt=attempt,
+        grades=_drawn_grades(profile, seed, index, attempt),
     )
 
 
-def _grade(profile: Profile, seed: int, index: int, attempt: int) -> Grade | None:
+def _drawn_grades(profile: Profile, seed: int, index: int, attempt: int) -> tuple[Grade, ...]:
     if not profile.grades:
-        return None
-    (u,) = uniforms(seed, index, stream_name("grade", attempt), 1)
-    row = profile.grades[int(u * len(profile.grades))]
-    return Grade((row[0], row[2], row[4]), (row[1], row[3], row[5]), profile.view.crop)
+        return ()
+    drawn = uniforms(seed, index, stream_name("grade", attempt), GRADES)
+    rows = [profile.grades[int(u * len(profile.grades))] for u in drawn]
+    return tuple(Grade((r[0], r[2], r[4]), (r[1], r[3], r[5]), profile.view.crop) for r in rows)
 
 
 def _grades(data: Any) -> tuple[tuple[float, ...], ...]:

@@ -24,6 +24,8 @@ DIRECTIONS = 64
 PATCHES = 48
 """Patches per picture and band in the sliced Wasserstein distance."""
 QUANTILES = 65
+GRAIN_PX = 6
+"""Side in px of the boxes in which a picture's grain is looked for."""
 
 
 class Distances(NamedTuple):
@@ -101,10 +103,19 @@ def radial_psd(pictures: Tensor) -> Tensor:
 
 
 def tone_statistics(pictures: Tensor) -> Tensor:
-    """Return each picture's (brightness, contrast, log sharpness): mean and deviation of L*, mean |band 0|; (N, 3)."""
+    """Return each picture's (brightness, contrast, log sharpness, log grain), (N, 4).
+
+    Brightness and contrast are mean and deviation of L*, sharpness is mean |band 0|, and grain is the energy of band 0
+    where there is least of it: the lower quartile over boxes of GRAIN_PX. Edges make a picture sharp, noise makes it
+    grainy too; without grain, noise passes for the fine detail that renders lack.
+    """
     luma = rgb_to_lab(pictures)[:, 0] / 100
-    sharp = laplacian_bands(pictures)[0].abs().mean((1, 2, 3))
-    return torch.stack([luma.mean((1, 2)), luma.std((1, 2)), torch.log10(sharp + 1e-5)], dim=1)
+    fine = laplacian_bands(pictures)[0]
+    sharp = fine.abs().mean((1, 2, 3))
+    energy = F.avg_pool2d(rgb_to_grayscale(fine).square(), GRAIN_PX).flatten(1).sqrt()
+    grain = energy.quantile(0.25, dim=1)
+    logs = [torch.log10(x + 1e-5) for x in (sharp, grain)]
+    return torch.stack([luma.mean((1, 2)), luma.std((1, 2)), *logs], dim=1)
 
 
 def features(pictures: Tensor) -> Tensor:

@@ -31,8 +31,10 @@ REC709 = (0.2126, 0.7152, 0.0722)
 """Luminance of linear Rec.709 primaries."""
 REC601 = (0.299, 0.587, 0.114)
 """Luma of sRGB values."""
-GRADE_GAIN = 2.5
-"""Largest gain of contrast or colour by a grade, and the inverse of the smallest. Reasoned."""
+GRADE_GAIN = 2.0
+"""Largest gain of contrast or colour by a grade, and the inverse of the smallest: with 2.5, skin was seen to glow."""
+GRADE_UNIT = 0.1
+"""A change of mean luma or colour that asks as much of a picture as a gain by e."""
 MIDDLE_GREY = 0.18
 """What a light meter makes of the mean scene (ISO 2720)."""
 LEAST_SENSOR = 16
@@ -57,7 +59,7 @@ def _photograph(linear: Tensor, p: SensorParams) -> Tensor:
     light = expose(illuminate(light, p), p)
     light = spread(light, point_spread(p).to(light))
     light = colour(sense(light, p), p)
-    picture = graded(sharpen(denoise_chroma(tone(light, p), p), p), p.grade)
+    picture = graded(sharpen(denoise_chroma(tone(light, p), p), p), p.grades)
     picture = resample(compress(picture, p), size).clamp(0, 1)
     return preprocess(picture, p)
 
@@ -186,22 +188,25 @@ def sharpen(picture: Tensor, p: SensorParams) -> Tensor:
     return (picture + p.sharpen * mask).clamp(0, 1)
 
 
-def graded(picture: Tensor, grade: Grade | None) -> Tensor:
-    """Return the picture with the grade's mean and deviation of luma and colour differences, clipped to [0, 1].
+def graded(picture: Tensor, grades: Sequence[Grade]) -> Tensor:
+    """Return the picture (1, 3, H, W) with a grade's mean and deviation of luma and colour differences, in [0, 1].
 
-    Reinhard et al. (2001), in the axes that a camera's processor works in. Gains stay within GRADE_GAIN, so that a flat
-    wall is not stretched to a scene.
+    Reinhard et al. (2001), in the axes that a camera's processor works in, to the nearest of `grades`: a dark face is
+    finished as one of the darker pictures rather than as any. Gains stay within GRADE_GAIN, so that a flat wall is not
+    stretched to a scene.
     """
-    if grade is None or not grade.strength:
+    if not grades or not grades[0].strength:
         return picture
-    mean, deviation = statistics(picture, grade.crop)
-    wanted = [picture.new_tensor(x)[None, :, None, None] for x in (grade.mean, grade.deviation)]
-    gain = (wanted[1] / deviation.clamp(min=1e-4)).clamp(1 / GRADE_GAIN, GRADE_GAIN)
-    moved = (opponents(picture) - mean) * gain + wanted[0]
+    mean, deviation = statistics(picture, grades[0].crop)
+    means, deviations = (picture.new_tensor(x) for x in zip(*((one.mean, one.deviation) for one in grades)))
+    gains = (deviations[..., None, None] / deviation.clamp(min=1e-4)).clamp(1 / GRADE_GAIN, GRADE_GAIN)
+    asked = ((means - mean[0, :, 0, 0]) / GRADE_UNIT).square().sum(1) + gains[..., 0, 0].log().square().sum(1)
+    chosen = int(asked.detach().argmin())
+    moved = (opponents(picture) - mean) * gains[chosen] + means[chosen][:, None, None]
     luma, blue, red = moved.split(1, dim=1)
     r, b = luma + red, luma + blue
     g = (luma - REC601[0] * r - REC601[2] * b) / REC601[1]
-    return (picture + grade.strength * (torch.cat([r, g, b], dim=1) - picture)).clamp(0, 1)
+    return (picture + grades[chosen].strength * (torch.cat([r, g, b], dim=1) - picture)).clamp(0, 1)
 
 
 def statistics(picture: Tensor, crop: float = 1.0) -> tuple[Tensor, Tensor]:

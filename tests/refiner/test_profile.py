@@ -37,13 +37,14 @@ ROWS = [[0.4, 0.2, -0.05, 0.03, 0.1, 0.04], [0.6, 0.1, 0.0, 0.02, 0.05, 0.03]]
 def test_each_frame_is_graded_as_one_of_the_rows():
     profile = Profile.from_data({"version": 1, "grades": ROWS, "view": {"crop": 0.8}})
     assert Profile.from_data(yaml.safe_load(profile.to_yaml())) == profile
-    drawn = [draw(profile, 3, n).grade for n in range(40)]
+    drawn = [one for n in range(20) for one in draw(profile, 3, n).grades]
     rows = {tuple(x for pair in zip(one.mean, one.deviation, strict=True) for x in pair) for one in drawn}
     assert rows == {tuple(row) for row in ROWS}
+    assert len(drawn) == 60
     assert {one.crop for one in drawn} == {0.8}
-    assert {draw(profile.within_view(), 3, n).grade.crop for n in range(3)} == {1.0}
+    assert {draw(profile.within_view(), 3, n).grades[0].crop for n in range(3)} == {1.0}
     plain = Profile.from_data({"version": 1})
-    assert draw(plain, 3, 0).grade is None
+    assert draw(plain, 3, 0).grades == ()
     assert plain.digest != profile.digest
 
 

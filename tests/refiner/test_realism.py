@@ -43,6 +43,18 @@ def test_each_distance_sees_its_own_flaw(sets):
     assert reference.distances(red).lab > 3 * floor.lab
 
 
+def test_grain_is_noise_and_not_edges():
+    x = torch.linspace(0, 1, 60)
+    smooth = (0.4 + 0.2 * x).expand(1, 3, 48, 60)
+    edges = smooth.clone()
+    edges[..., 20:24, :] = 0.9  # in less than a quarter of the boxes
+    noisy = smooth + 0.02 * torch.randn(1, 1, 48, 60, generator=torch.Generator().manual_seed(1))
+    (calm, cut, grained) = (realism.tone_statistics(one)[0] for one in (smooth, edges, noisy))
+    assert float(cut[2] - calm[2]) > 1  # sharper by more than a factor of ten
+    assert float(cut[3] - calm[3]) < 0.1
+    assert float(grained[3] - calm[3]) > 1
+
+
 def test_white_noise_has_a_flat_spectrum():
     noise = torch.randn(30, 1, 64, 64, generator=torch.Generator().manual_seed(1)).expand(30, 3, 64, 64)
     spectrum = realism.radial_psd(noise).mean(0)

@@ -54,7 +54,7 @@ STAGES = {
     "chroma": camera(chroma_px=2.0, saturation=1.4),
     "jpeg": camera(jpeg=75.0),
     "grey": camera(gray=True),
-    "grade": camera(grade=Grade((0.35, -0.06, 0.1), (0.14, 0.03, 0.05))),
+    "grade": camera(grades=(Grade((0.35, -0.06, 0.1), (0.14, 0.03, 0.05)),)),
 }
 
 
@@ -313,7 +313,7 @@ def scene(height=40, width=60):
 
 @pytest.mark.parametrize("crop", [1.0, 0.6])
 def test_a_graded_picture_has_the_statistics_it_was_given(crop):
-    graded = sensor.graded(scene(), dataclasses.replace(GRADE, crop=crop))
+    graded = sensor.graded(scene(), [dataclasses.replace(GRADE, crop=crop)])
     luma = 0.299 * graded[:, 0] + 0.587 * graded[:, 1] + 0.114 * graded[:, 2]
     rows, columns = (slice(round(n * (1 - crop) / 2), n - round(n * (1 - crop) / 2)) for n in (40, 60))
     for n, seen in enumerate((luma, graded[:, 2] - luma, graded[:, 0] - luma)):
@@ -324,21 +324,28 @@ def test_a_graded_picture_has_the_statistics_it_was_given(crop):
 
 def test_a_grade_is_as_strong_as_it_says_and_stretches_no_flat_wall():
     picture = scene()
-    full, half, none = (sensor.graded(picture, dataclasses.replace(GRADE, strength=s)) for s in (1.0, 0.5, 0.0))
+    full, half, none = (sensor.graded(picture, [dataclasses.replace(GRADE, strength=s)]) for s in (1.0, 0.5, 0.0))
     assert torch.equal(none, picture)
     assert torch.allclose(half, (full + picture) / 2, atol=1e-6)
     wall = 0.4 + 0.001 * torch.randn(1, 3, 40, 60, generator=torch.Generator().manual_seed(1))
-    assert float(sensor.graded(wall, GRADE).std((2, 3)).max()) < 0.01
+    assert float(sensor.graded(wall, [GRADE]).std((2, 3)).max()) < 0.01
+
+
+def test_a_picture_takes_the_grade_that_asks_least_of_it():
+    dark, bright = (dataclasses.replace(GRADE, mean=(luma, 0.0, 0.05)) for luma in (0.2, 0.7))
+    for gain, wanted in ((0.4, 0.2), (1.4, 0.7)):
+        graded = sensor.graded((gain * scene()).clamp(0, 1), [dark, bright])
+        assert float(sensor.statistics(graded)[0][0, 0]) == pytest.approx(wanted, abs=0.02)
 
 
 def test_a_grade_is_differentiable():
     light = scene(6, 8).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: sensor.graded(x, GRADE), (light,))
+    assert torch.autograd.gradcheck(lambda x: sensor.graded(x, [GRADE]), (light,))
 
 
 def test_params_survive_json():
     p = draw(Profile.load("phone"), 7, 11, px_per_mm=4.0, attempt=1)
-    graded = dataclasses.replace(p, grade=GRADE)
+    graded = dataclasses.replace(p, grades=(GRADE, GRADE))
     assert SensorParams.from_data(json.loads(json.dumps(graded.to_data()))) == graded
     assert SensorParams.from_data(json.loads(json.dumps(p.to_data()))) == p
     with pytest.raises(RecipeError, match="unknown key 'jpg'; did you mean 'jpeg'"):
@@ -348,14 +355,14 @@ def test_params_survive_json():
 
 
 def test_milder_cameras_end_at_the_ideal_one():
-    p = dataclasses.replace(draw(Profile.load("webcam"), 7, 11, px_per_mm=9.0), grade=GRADE)
+    p = dataclasses.replace(draw(Profile.load("webcam"), 7, 11, px_per_mm=9.0), grades=(GRADE,))
     plain = milder(p, 0.0)
     light = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     assert torch.equal(sensor.apply(light, [plain]), sensor.apply(light, [neutral()]))
     half = milder(p, 0.5)
     assert half.jpeg == pytest.approx((100 + p.jpeg) / 2)
     assert half.scale == pytest.approx((1 + p.scale) / 2)
-    assert half.grade.strength == 0.5
+    assert half.grades[0].strength == 0.5
 
 
 def test_a_new_parameter_reshuffles_no_other():
