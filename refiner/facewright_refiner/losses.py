@@ -19,6 +19,8 @@ from torch import Tensor
 
 from facewright_refiner.networks import REAL, REFINED
 
+Psi = Callable[[Tensor], Tensor]
+"""What self-regularization sees of pictures."""
 LOW_PASS = 5
 """Side in px of the box over which the psi `low-pass` averages; about the width of a pupil at 55 px."""
 
@@ -39,10 +41,9 @@ def patch_accuracy(refined: Tensor, real: Tensor) -> Tensor:
     return right / 2
 
 
-def self_regularization(psi: str, refined: Tensor, raw: Tensor, patches: int) -> Tensor:
+def self_regularization(psi: Psi, refined: Tensor, raw: Tensor, patches: int) -> Tensor:
     """Return the change that `psi` sees, as stated above, before its weight: a scalar."""
-    seen = PSI[psi]
-    return patches * (seen(refined) - seen(raw)).abs().mean()
+    return patches * (psi(refined) - psi(raw)).abs().mean()
 
 
 def gradients(picture: Tensor) -> Tensor:
@@ -64,13 +65,13 @@ def _identity(picture: Tensor) -> Tensor:
     return picture
 
 
-PSI: dict[str, Callable[[Tensor], Tensor]] = {
+PSI: dict[str, Psi] = {
     "identity": _identity,
     "gradients": gradients,
     "mean-colour": mean_colour,
     "low-pass": low_pass,
 }
-"""What of a picture refinement should keep."""
+"""What of a picture refinement should keep; beside these there is a learned one, networks.Features."""
 
 
 def _cross_entropy(logits: Tensor, target: int) -> Tensor:

@@ -72,6 +72,48 @@ class Discriminator(nn.Module):
         return self.layers(picture)
 
 
+class Features(nn.Module):
+    """A learned psi: what a picture shows, whatever its light, contrast and noise.
+
+    The encoder of a denoising autoencoder (Vincent et al., ICML 2008) of pictures whose channels have mean 0 and
+    deviation 1. After `measure`, features of two pictures differ as much as the pictures do, so that a weight means
+    about the same as with psi `identity`.
+    """
+
+    unit: Tensor
+
+    def __init__(self, channels: int, features: int = 32) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Conv2d(channels, features // 2, 3, padding=1, padding_mode="reflect"),
+            nn.SiLU(),
+            nn.Conv2d(features // 2, features, 3, stride=2, padding=1),
+        )
+        self.decoder = nn.Sequential(nn.SiLU(), nn.Conv2d(features, 4 * channels, 3, padding=1), nn.PixelShuffle(2))
+        self.register_buffer("unit", torch.ones(()))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Return features (B, features, (H + 1) // 2, (W + 1) // 2) of pictures (B, C, H, W)."""
+        return self.encoder(standardised(picture)) * self.unit
+
+    def restored(self, noisy: Tensor) -> Tensor:
+        """Return what pictures (B, C, H, W) were before noise, of the same shape, standardised."""
+        height, width = noisy.shape[-2:]
+        return self.decoder(self.encoder(noisy))[..., :height, :width]
+
+    @torch.no_grad()
+    def measure(self, pictures: Tensor) -> None:
+        """Set the unit by how much these pictures (B > 1) differ from each other."""
+        seen = self.encoder(standardised(pictures))
+        self.unit.copy_((pictures - pictures.flip(0)).abs().mean() / (seen - seen.flip(0)).abs().mean().clamp(min=1e-6))
+
+
+def standardised(picture: Tensor) -> Tensor:
+    """Return pictures (B, C, H, W) whose channels have mean 0 and deviation 1."""
+    centred = picture - picture.mean((2, 3), keepdim=True)
+    return centred / (centred.square().mean((2, 3), keepdim=True) + 1e-6).sqrt()
+
+
 _DISCRIMINATORS = {
     "eye": ((3, 2), (3, 2), 1, (3, 1)),
     "depth": ((7, 4), (5, 2), 2, (3, 2)),

@@ -20,6 +20,8 @@ MODERN = "modern"
 FAMILIES = (*PAPERS, MODERN)
 """Of networks: the paper's two, and ours."""
 PRECISIONS = ("fp32", "bf16", "auto")
+FEATURE = "feature"
+"""The psi that is learned, networks.Features."""
 OPTIMIZERS = ("sgd", "adam")
 LOOKS = ("gray", "colour", "depth")
 
@@ -53,12 +55,13 @@ class Config:
     family: str = _word("eye", FAMILIES, "of networks")
     blocks: int = _number(4, 1, 32, "residual blocks of the refiner; levels of a modern one")
     features: int = _number(64, 4, 256, "feature maps of the refiner")
-    psi: str = _word("identity", tuple(PSI), "what self-regularization keeps")
+    psi: str = _word("identity", (*PSI, FEATURE), "what self-regularization keeps")
     lam: float = _number(7.6, 0, 1e4, "its weight, see losses.py")
     batch: int = _number(512, 2, 8192, "pictures of a mini-batch")
     pool: int = _number(12_800, 2, 1_000_000, "pictures of the history")
     optimizer: str = _word("sgd", OPTIMIZERS, "plain gradient descent, or Adam with betas 0.5, 0.999")
     lr: float = _number(1e-3, 1e-7, 10, "learning rate of both networks")
+    pretrain_features: int = _number(300, 1, 10**7, "updates of what the psi `feature` sees, before all else")
     pretrain_refiner: int = _number(1000, 0, 10**7, "updates by self-regularization alone")
     pretrain_discriminator: int = _number(200, 0, 10**7, "updates against the pre-trained refiner")
     refiner_steps: int = _number(2, 1, 1000, "K_g, refiner updates of an iteration")
@@ -101,6 +104,7 @@ class Config:
     def schedule(self) -> dict[str, int]:
         """Return the phases in order and how many steps each has."""
         return {
+            "features": self.pretrain_features if self.psi == FEATURE and not self.guided else 0,
             "judge": self.pretrain_judge,
             "refiner": self.pretrain_refiner,
             "discriminator": self.pretrain_discriminator,

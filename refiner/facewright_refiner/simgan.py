@@ -1,4 +1,4 @@
-"""Training as in SimGAN: both networks, pre-training, and the history of refined pictures."""
+"""Training as in SimGAN: both networks, pre-training, the history of refined pictures, and a learned psi if wanted."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from facewright.rng import stream
 from facewright_refiner import losses
-from facewright_refiner.networks import Discriminator, refiner_of
+from facewright_refiner.networks import Discriminator, Features, refiner_of, standardised
 from facewright_refiner.pool import HistoryPool
-from facewright_refiner.presets import Config
+from facewright_refiner.presets import FEATURE, Config
 from facewright_refiner.trainer import Row, Trainer, under
 from facewright_refiner.training_set import PictureSet
+
+FEATURES_LR = 2e-3
+FEATURES_NOISE = 0.3
+"""Deviation of the noise that features learn to see through, of a standardised picture."""
 
 
 class SimganTrainer(Trainer):
@@ -20,18 +25,24 @@ class SimganTrainer(Trainer):
 
     def __init__(self, config: Config, synthetic: PictureSet, real: PictureSet, device: str = "cpu") -> None:
         super().__init__(config, synthetic, real, device)
+        self.psi = losses.PSI.get(config.psi) or self.networks["features"]
+        if config.psi == FEATURE:
+            self.optimizers["features"] = torch.optim.Adam(self.networks["features"].parameters(), FEATURES_LR)
         self.pool = HistoryPool(config.pool, (config.channels, config.height, config.width), config.seed)
         with torch.inference_mode():
             self.patches = self.discriminator(self.probes[:1])[0, 0].numel()
 
     def _build(self) -> dict[str, nn.Module]:
         config = self.config
-        return {
+        built: dict[str, nn.Module] = {
             "refiner": refiner_of(config.family, config.channels, config.blocks, config.features),
             "discriminator": Discriminator(config.channels, config.family),
         }
+        return built | ({"features": Features(config.channels)} if config.psi == FEATURE else {})
 
     def _update(self, phase: str) -> Row:
+        if phase == "features":
+            return self._update_features()
         row: Row = {}
         if phase != "discriminator":
             for _ in range(self.config.refiner_steps if phase == "both" else 1):
@@ -41,11 +52,24 @@ class SimganTrainer(Trainer):
                 row |= self._update_discriminator()
         return row
 
+    def _update_features(self) -> Row:
+        """Let the features learn to restore noisy pictures of both sets; the last update measures their unit."""
+        features = self.networks["features"]
+        start = self.counters["synthetic"]
+        clean = standardised(torch.cat([self._next(self.synthetic, "synthetic"), self._next(self.real, "real")]))
+        noise = stream(self.config.seed, start, "refiner.features").standard_normal(clean.shape, "float32")
+        noisy = clean + FEATURES_NOISE * torch.from_numpy(noise).to(self.device)
+        loss = (features.restored(noisy) - clean).square().mean()
+        self._descend("features", loss)
+        if self.position[1] + 1 == self.config.pretrain_features:
+            features.measure(self.probes)
+        return {"regularization": float(loss.detach())}
+
     def _update_refiner(self, adversarial: bool) -> Row:
         """Descend by the regularization; of the picture itself while pre-training, then of psi, with the adversary."""
         raw = self._next(self.synthetic, "synthetic")
         refined = self.refiner(raw)
-        psi = self.config.psi if adversarial else "identity"
+        psi = self.psi if adversarial else losses.PSI["identity"]
         kept = losses.self_regularization(psi, refined, raw, self.patches)
         loss = self.config.lam * kept
         row = {"regularization": float(kept.detach()) / self.patches}

@@ -43,8 +43,8 @@ def picture(*rows):
 
 def test_self_regularization_is_the_mean_change_times_the_patches():
     raw, refined = picture([0.0, 1.0], [0.5, 0.5]), picture([0.2, 1.0], [0.5, 0.1])
-    assert self_regularization("identity", refined, raw, 126).item() == pytest.approx(126 * 0.6 / 4)
-    assert self_regularization("identity", refined.repeat(3, 1, 1, 1), raw.repeat(3, 1, 1, 1), 1).item() == (
+    assert self_regularization(PSI["identity"], refined, raw, 126).item() == pytest.approx(126 * 0.6 / 4)
+    assert self_regularization(PSI["identity"], refined.repeat(3, 1, 1, 1), raw.repeat(3, 1, 1, 1), 1).item() == (
         pytest.approx(0.15)
     )
 
@@ -52,7 +52,7 @@ def test_self_regularization_is_the_mean_change_times_the_patches():
 def test_psi_gradients_by_hand():
     raw, refined = picture([0.0, 1.0], [0.5, 0.5]), picture([0.2, 1.0], [0.5, 0.1])
     # differences to the right: 1, 0 -> 0.8, -0.4; downwards: 0.5, -0.5 -> 0.3, -0.9
-    assert self_regularization("gradients", refined, raw, 1).item() == pytest.approx((0.2 + 0.4 + 0.2 + 0.4) / 4)
+    assert self_regularization(PSI["gradients"], refined, raw, 1).item() == pytest.approx((0.2 + 0.4 + 0.2 + 0.4) / 4)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_each_psi_is_blind_to_what_it_should_be_and_to_nothing_else(psi, blind_t
         "hue": torch.tensor([0.1, -0.2, 0.1])[:, None, None].expand_as(raw),
         "a checkerboard": 0.1 * board.expand_as(raw),
     }
-    paid = {name: self_regularization(psi, raw + change, raw, 1).item() for name, change in changes.items()}
+    paid = {name: self_regularization(PSI[psi], raw + change, raw, 1).item() for name, change in changes.items()}
     for name, cost in paid.items():
         if name == blind_to:
             assert cost < 0.006, name
@@ -86,7 +86,7 @@ def test_each_psi_is_blind_to_what_it_should_be_and_to_nothing_else(psi, blind_t
 def test_every_psi_passes_gradients_to_the_picture_and_is_zero_without_change():
     for psi in PSI:
         refined = torch.rand(1, 3, 12, 12, requires_grad=True)
-        loss = losses.self_regularization(psi, refined, refined.detach() * 0.5, 126)
+        loss = losses.self_regularization(PSI[psi], refined, refined.detach() * 0.5, 126)
         loss.backward()
         assert (refined.grad.abs().sum((0, 2, 3)) > 0).all(), psi
-        assert self_regularization(psi, refined.detach(), refined.detach(), 126).item() == 0
+        assert self_regularization(PSI[psi], refined.detach(), refined.detach(), 126).item() == 0

@@ -14,6 +14,7 @@ from facewright.errors import AssetError, DatasetError, OutputError, RecipeError
 from facewright_refiner import train as training
 from facewright_refiner.checkpoint import load_checkpoint, read_tensors, save_checkpoint, write_tensors
 from facewright_refiner.drift import registration
+from facewright_refiner.losses import self_regularization
 from facewright_refiner.networks import refiner_of
 from facewright_refiner.presets import PRESETS, Config
 from facewright_refiner.profile import View
@@ -72,24 +73,26 @@ def gap(pictures, real):
     return abs(float(pictures.quantile(0.02) - real.pictures.float().quantile(0.02))) / 2
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_a_run_that_was_killed_and_resumed_equals_one_that_was_not(folders, tmp_path, optimizer):
-    quick(folders, tmp_path / "whole", f"optimizer={optimizer}")
-    stop_at = 14  # updates, at step 8; the last state is that of step 6
+@pytest.mark.parametrize("change", ["optimizer=adam", "optimizer=sgd", "psi=feature"])
+def test_a_run_that_was_killed_and_resumed_equals_one_that_was_not(folders, tmp_path, change):
+    learned = 3 if change == "psi=feature" else 0  # more updates at the start
+    changes = [change, *([f"pretrain_features={learned}"] if learned else [])]
+    quick(folders, tmp_path / "whole", *changes)
+    stop_at = 14 + learned  # updates, at step 8 (and those); the last state is two steps older
 
     def die(event):
         if event["event"] == "train" and event["done"] == stop_at:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        quick(folders, tmp_path / "killed", f"optimizer={optimizer}", emit=die)
+        quick(folders, tmp_path / "killed", *changes, emit=die)
     rows = tmp_path / "killed/metrics.csv"
     assert (
         len(rows.read_text().splitlines()) > 1 + read_tensors(tmp_path / "killed/state.safetensors")[1]["counters"]["n"]
     )
     rows.write_text(rows.read_text() + "1")  # and the kill tore a line
     starts = []
-    quick(folders, tmp_path / "killed", f"optimizer={optimizer}", emit=lambda e: starts.append(e.get("done")))
+    quick(folders, tmp_path / "killed", *changes, emit=lambda e: starts.append(e.get("done")))
     assert 0 < starts[1] < stop_at
     for name in ("metrics.csv", "refiner.json", "refiner.safetensors", "state.safetensors", "samples/000006.png"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
@@ -132,6 +135,32 @@ def test_the_phases_follow_each_other_and_train_what_they_should(folders):
 
 def weights(network):
     return torch.cat([parameter.detach().flatten() for parameter in network.parameters()]).clone()
+
+
+def test_a_learned_psi_comes_first_and_sees_content_rather_than_light_or_noise(folders):
+    config = Config.of("simgan", [*QUICK, "batch=8", "psi=feature", "pretrain_features=120", "steps=2"])
+    sets = read_synthetic(folders[0], config), read_real(folders[1], config)
+    trainer = trainer_of(config, *sets)
+    assert trainer.position == ("features", 0)
+    losses = [trainer.step()["regularization"] for _ in range(120)]
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10]), "it learns to restore"
+    assert trainer.position == ("refiner", 0)
+    raw = sets[0].pictures.float()
+    noise = torch.randn(raw.shape, generator=torch.Generator().manual_seed(3))
+
+    def seen(other):
+        return self_regularization(trainer.psi, other, raw, 1).item()
+
+    assert seen(0.6 * raw + 0.1) < 0.02
+    assert seen(raw.flip(0)) == pytest.approx(float((raw.flip(0) - raw).abs().mean()), rel=0.3)
+    moved = seen(raw.roll(2, dims=-1))
+    noisy = raw + noise * float((raw.roll(2, dims=-1) - raw).abs().mean() / noise.abs().mean())
+    assert moved > seen(noisy), "two changes that pixels see alike"
+    kept = trainer.networks["features"].state_dict()
+    before = {name: tensor.clone() for name, tensor in kept.items()}
+    while trainer.position[0] != "done":
+        trainer.step()
+    assert all(torch.equal(before[name], tensor) for name, tensor in kept.items()), "it is frozen afterwards"
 
 
 def test_every_picture_is_seen_once_in_an_epoch_and_epochs_differ():
@@ -277,7 +306,10 @@ def test_mixed_sizes_are_cut_to_the_view_and_enlarging_is_told(tmp_path):
         (["lamb=3"], "unknown key 'lamb'; did you mean 'lam'?"),
         (["batch=1"], "batch: 1 is outside [2, 8192]"),
         (["batch=many"], "batch: expected a finite number, got 'many'"),
-        (["psi=gradient"], "psi: 'gradient' is not one of identity, gradients, mean-colour, low-pass; did you mean"),
+        (
+            ["psi=gradient"],
+            "psi: 'gradient' is not one of identity, gradients, mean-colour, low-pass, feature; did you mean",
+        ),
         (["psi=mean-colour"], "mean-colour needs pictures in colour"),
         (["family=depth"], "depth networks are not for gray pictures"),
         (["batch"], "--set 'batch': expected key=value"),
