@@ -206,7 +206,7 @@ def realism(made: list[np.ndarray], tests: list[Render], real: Tensor, groups: l
         chosen = random.choice(list(places), len(places))
         drawn.append(reference.distances(pictures[[n for name in chosen for n in places[name]]]).flat())
     low, high = np.percentile(np.array(drawn), [2.5, 97.5], axis=0)
-    names = ("swd_fine", "swd_mid", "swd_coarse", "psd", "lab", "tone")
+    names = ("swd_fine", "swd_mid", "swd_coarse", "psd", "lab", "tone", "grain")
     row: dict[str, Any] = {
         name: [round(float(x), 4) for x in three] for name, *three in zip(names, found, low, high, strict=True)
     }
@@ -287,7 +287,7 @@ def floor(real: Tensor, groups: list[str]) -> dict[str, Any]:
     half = torch.tensor([order[name] % 2 == 0 for name in groups])
     sides = [[g for g, first in zip(groups, half.tolist(), strict=True) if first is side] for side in (True, False)]
     found = Reference(real[half]).distances(real[~half]).flat()
-    names = ("swd_fine", "swd_mid", "swd_coarse", "psd", "lab", "tone")
+    names = ("swd_fine", "swd_mid", "swd_coarse", "psd", "lab", "tone", "grain")
     row: dict[str, Any] = {name: round(float(x), 4) for name, x in zip(names, found, strict=True)}
     for judge in ("features", "cnn"):
         row[f"auc_{judge}"] = tested(real[half], real[~half], judge, (sides[0], sides[1]))
@@ -317,19 +317,19 @@ def markdown(result: dict[str, Any]) -> str:
         "classifier's area under the curve in grouped folds, 0.5 is chance; with 95 % intervals over people. "
         "Distances: 0 is equal.",
         "",
-        "| | AUC features | AUC CNN | SWD fine / mid / coarse | PSD | Lab | tone |",
-        "|---|---|---|---|---|---|---|",
+        "| | AUC features | AUC CNN | SWD fine / mid / coarse | PSD | Lab | tone | grain |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in result["rows"].items():
         r = row["realism"]
         judges = [f"{r[k]['auc']:.3f} ({r[k]['auc_95'][0]:.2f} to {r[k]['auc_95'][1]:.2f})" for k in JUDGED]
         swd = " / ".join(interval_text(r[k]) for k in ("swd_fine", "swd_mid", "swd_coarse"))
-        rest = " | ".join(interval_text(r[k]) for k in ("psd", "lab", "tone"))
+        rest = " | ".join(interval_text(r[k]) for k in ("psd", "lab", "tone", "grain"))
         lines.append(f"| {name} | {' | '.join(judges)} | {swd} | {rest} |")
     swd = " / ".join(f"{low[k]:.3f}" for k in ("swd_fine", "swd_mid", "swd_coarse"))
     lines += [
         f"| real, other half | {' | '.join(format(low[k]['auc'], '.3f') for k in JUDGED)} | {swd} | {low['psd']:.3f} | "
-        f"{low['lab']:.3f} | {low['tone']:.3f} |",
+        f"{low['lab']:.3f} | {low['tone']:.3f} | {low['grain']:.3f} |",
         "",
         f"What moved, px of an eye {EYE_PX} px wide: mean (95 % interval) / 95th percentile. *Shift* is of the iris's "
         "centre by the benchmark's detector; *control* that of the same photometry unmoved; *excess* the one beyond "

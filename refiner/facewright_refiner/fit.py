@@ -2,8 +2,9 @@
 
 The *distributions* of the sensor's parameters are searched, not parameters for single pictures: renders of the
 synthetic frames under cameras drawn from a candidate profile are compared with the real pictures as two sets (sliced
-Wasserstein per Laplacian band, radial spectrum, colour quantiles, spread of brightness, contrast and sharpness). A
-third of the real pictures, whole groups of them, is never shown to the search; the report's numbers are from those.
+Wasserstein per Laplacian band, radial spectrum, colour quantiles, spread of brightness, contrast and sharpness, and of
+grain). A third of the real pictures, whole groups of them, is never shown to the search; the report's numbers are from
+those.
 
 Brightness, contrast and colour are not searched but copied: each row of the profile's `grades` is what one real picture
 has, so that whatever goes together there (dim, flat and warm) goes together in a row. They were what renders lacked
@@ -140,7 +141,7 @@ def fit_sensor(
     scale = np.maximum(raw.flat(), 2 * np.asarray(floor.flat()))
 
     def loss(candidate: Profile) -> float:
-        return float(np.mean(search.distances(photographs(candidate, scenes, seed)).flat() / scale))
+        return search.distances(photographs(candidate, scenes, seed)).relative(scale)
 
     point = _search(loss, begin, names, seed, evaluations, budget_s, progress)
     fitted = _profile(begin, names, point)
@@ -272,9 +273,9 @@ def _report(
 
 def _plain(found: Distances, scale: np.ndarray) -> dict[str, Any]:
     """Return rounded distances; `total` is their mean, each relative to that of raw renders."""
-    total = round(float(np.mean(np.asarray(found.flat()) / scale)), 4)
     swd = [round(value, 4) for value in found.swd]
-    return {"total": total, "swd": swd, **{key: round(getattr(found, key), 4) for key in ("psd", "lab", "tone")}}
+    rest = {key: round(getattr(found, key), 4) for key in ("psd", "lab", "tone", "grain")}
+    return {"total": round(found.relative(scale), 4), "swd": swd, **rest}
 
 
 def _notes(pictures: Pictures, folder: str | Path) -> list[str]:

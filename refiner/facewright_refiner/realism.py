@@ -29,16 +29,28 @@ GRAIN_PX = 6
 
 
 class Distances(NamedTuple):
-    """Distances of two sets, 0 = equal: sliced Wasserstein by Laplacian band (fine first), spectrum, colour, tone."""
+    """Distances of two sets, 0 = equal.
+
+    They are sliced Wasserstein by Laplacian band (fine first), spectrum, colour, tone and grain.
+    """
 
     swd: tuple[float, ...]
     psd: float
     lab: float
     tone: float
+    grain: float
 
     def flat(self) -> tuple[float, ...]:
         """Return all numbers in one row."""
-        return (*self.swd, self.psd, self.lab, self.tone)
+        return (*self.swd, self.psd, self.lab, self.tone, self.grain)
+
+    def relative(self, scale: np.ndarray) -> float:
+        """Return the mean distance, each in units of `scale`, which is like `flat`; all bands count as one distance.
+
+        Three bands of seven numbers would ask for noise wherever a render has less fine content than real pictures.
+        """
+        found, bands = np.asarray(self.flat()) / scale, len(self.swd)
+        return float(np.mean([found[:bands].mean(), *found[bands:]]))
 
 
 class TwoSample(NamedTuple):
@@ -68,8 +80,8 @@ class Reference:
             swd.append(float((found - quantiles).abs().mean()))
         psd = float((radial_psd(pictures).mean(0) - self._psd).abs().mean())
         lab = float((_lab_quantiles(pictures) - self._lab).abs().mean(1).sum())
-        tone = float(_emd(tone_statistics(pictures), self._tone).mean())
-        return Distances(tuple(swd), psd, lab, tone)
+        tone = _emd(tone_statistics(pictures), self._tone)
+        return Distances(tuple(swd), psd, lab, float(tone[:3].mean()), float(tone[3:].mean()))
 
 
 def laplacian_bands(pictures: Tensor) -> list[Tensor]:
@@ -103,18 +115,20 @@ def radial_psd(pictures: Tensor) -> Tensor:
 
 
 def tone_statistics(pictures: Tensor) -> Tensor:
-    """Return each picture's (brightness, contrast, log sharpness, log grain), (N, 4).
+    """Return each picture's (brightness, contrast, log sharpness, log grain, log colour grain), (N, 5).
 
     Brightness and contrast are mean and deviation of L*, sharpness is mean |band 0|, and grain is the energy of band 0
-    where there is least of it: the lower quartile over boxes of GRAIN_PX. Edges make a picture sharp, noise makes it
-    grainy too; without grain, noise passes for the fine detail that renders lack.
+    where there is least of it: the lower quartile over boxes of GRAIN_PX, in luma and in what differs from luma. Edges
+    make a picture sharp, noise makes it grainy too; without grain, noise passes for the fine detail that renders lack.
     """
     luma = rgb_to_lab(pictures)[:, 0] / 100
     fine = laplacian_bands(pictures)[0]
-    sharp = fine.abs().mean((1, 2, 3))
-    energy = F.avg_pool2d(rgb_to_grayscale(fine).square(), GRAIN_PX).flatten(1).sqrt()
-    grain = energy.quantile(0.25, dim=1)
-    logs = [torch.log10(x + 1e-5) for x in (sharp, grain)]
+    grey = rgb_to_grayscale(fine)
+    calm = [
+        F.avg_pool2d(x.square().mean(1, keepdim=True), GRAIN_PX).flatten(1).quantile(0.25, dim=1).sqrt()
+        for x in (grey, fine - grey)
+    ]
+    logs = [torch.log10(x + 1e-4) for x in (fine.abs().mean((1, 2, 3)), *calm)]
     return torch.stack([luma.mean((1, 2)), luma.std((1, 2)), *logs], dim=1)
 
 

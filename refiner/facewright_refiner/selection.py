@@ -1,8 +1,9 @@
 """Which checkpoint of a run is the best: the most real one whose labels did not move.
 
-Both numbers are of the probes, refined and shown as they would be applied. `realism` is the mean of realism.Distances
-to held-out real pictures, each relative to that of the raw probes: 1 is no better than a render. `drift` is the 95th
-percentile of the excess drift (drift.py) in px of the view, of irises where a guide shows them, else of whole pictures.
+Both numbers are of the probes, refined and shown as they would be applied. `realism` is how far they are from held-out
+real pictures (realism.Distances.relative), in units of how far raw probes are: 1 is no better than a render. `drift` is
+the 95th percentile of the excess drift (drift.py) in px of the view, of irises where a guide shows them, else of whole
+pictures.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Standard:
         worst = [one.whole if math.isnan(one.pupil) else one.pupil for one in moved]
         known = [value for value in worst if not math.isnan(value)]
         return {
-            "realism": float(np.mean(np.asarray(found.flat()) / self.scale)),
+            "realism": found.relative(self.scale),
             "drift": float(np.percentile(known, PERCENTILE)) if known else math.inf,
         }
 
