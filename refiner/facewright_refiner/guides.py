@@ -28,7 +28,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "other": (),
 }
 """Classes that look alike, by the names of their labels without side; `other` is all the rest."""
-OTHER = list(GROUPS).index("other")
+SKIN, OTHER = (list(GROUPS).index(name) for name in ("skin", "other"))
 EYE = [list(GROUPS).index(name) for name in ("sclera", "iris", "pupil", "lid margin")]
 """The groups whose outlines are labels of an eye."""
 IRIS = [list(GROUPS).index(name) for name in ("iris", "pupil")]
