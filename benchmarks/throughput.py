@@ -36,7 +36,7 @@ from facewright.scene import CyclesRenderer, session
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ("eye_rgb", "eye_nir", "face")
-STAGES = ("figure", "build", "beauty", "labels", "read", "check", "encode", "write")
+STAGES = ("draft", "build", "beauty", "labels", "read", "check", "encode", "write")
 SMALL = {"image.width": 192, "image.height": 192, "image.samples": 8}
 CURVES: dict[str, list[dict[str, object]]] = {
     "pixels (both edges)": [{"image.width": n, "image.height": n} for n in (64, 128, 256, 512)],
@@ -159,7 +159,7 @@ def markdown(result: dict) -> str:
         lines += ["| curve | point | before rendering | picture | labels | rest | total | MB |"]
         lines += ["|---|---|---|---|---|---|---|---|"]
         for row in result["curves"]:
-            before = row["figure"] + row["build"]
+            before = row["draft"] + row["build"]
             rest = row["total"] - before - row["beauty"] - row["labels"]
             lines.append(
                 f"| {row['curve']} | {row['point']} | {before:.2f} | {row['beauty']:.2f} | {row['labels']:.2f} | "

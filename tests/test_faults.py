@@ -41,7 +41,7 @@ from facewright.farm import local, worker
 
 def run(writer, recipe, indices, station, workers, emit):
     if indices:  # coordinator and worker in one process
-        worker.work(writer.folder, station, emit, indices)
+        worker.work(writer.folder, station, emit, map(worker.Turn, indices, [*indices[1:], None]))
 
 local.run = run
 
@@ -282,14 +282,14 @@ def once(name):
     except FileExistsError:
         return False
     return True
-def call(self, sample, outputs, real=mock.MockRenderer.__call__):
+def call(self, sample, *rest, real=mock.MockRenderer.__call__):
     if sample.index == 1 and once("crash"):
         os.abort()
     if sample.index == 2 and once("hang"):
         ctypes.PyDLL(None).sleep(3600)  # keeps Python's lock, as a hung Blender does
     if sample.index == 3 and once("stop"):
         os.kill(os.getpid(), signal.SIGSTOP)
-    return real(self, sample, outputs)
+    return real(self, sample, *rest)
 mock.MockRenderer.__call__ = call
 def tell(event, stream, real=progress.print_event):
     if event.get("index") == 4 and once("mute"):
