@@ -239,10 +239,17 @@ def test_clusters_that_cannot_be_joined(cluster, monkeypatch):
 @pytest.mark.parametrize("words", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["silent", "a web server"])
 def test_a_port_that_is_no_cluster_is_one_sentence_at_once(tmp_path, monkeypatch, capsys, words):
     monkeypatch.setattr(ray, "REACH_S", 1.0)
+
+    def answer(server):
+        caller, _ = server.accept()
+        with caller:
+            caller.sendall(words)
+            caller.recv(100)
+
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         if words:
-            threading.Thread(target=lambda: server.accept()[0].send(words), daemon=True).start()
+            threading.Thread(target=answer, args=(server,), daemon=True).start()
         code = cli.main(["generate", "face", "-o", str(tmp_path / "d"), "--renderer", "mock", "--ray", address])
     assert code == 2
     assert f"--ray {address}: what listens there is no Ray cluster" in capsys.readouterr().err.splitlines()[-1]
