@@ -29,7 +29,7 @@ from facewright.recipe import Recipe
 from facewright.sample import sample
 
 WORKER_MB = 2400
-"""Memory that one worker may need: 0.7 GB at 64 px, 1.6 GB at 512 px with a refiner, 0.4 GB more for a draft ahead, and
+"""Memory that one worker may need: 0.7 GB at 64 px, 1.6 GB at 512 px with a refiner, 0.3 GB more for a draft ahead, and
 room (measured)."""
 THREADS = 2
 """Threads of a worker where the user does not say."""
