@@ -42,7 +42,7 @@ print(json.dumps({"code": code, "cpu_s": mine.ru_utime + mine.ru_stime, "peak_mb
 WORKER = """
 import json, sys, time
 from pathlib import Path
-from facewright.farm.worker import Station, memory_mb, work
+from facewright.farm.worker import Station, Turn, memory_mb, work
 first, count, *folders = sys.argv[1:]
 at, took, memory = 0.0, {folder: [] for folder in folders}, []
 def note(event):
@@ -54,7 +54,7 @@ def note(event):
         took[folder].append(1000 * (time.process_time() - at))
 for index in range(int(first), int(first) + int(count)):
     for folder in folders:
-        work(Path(folder), Station(renderer="mock"), note, [index])
+        work(Path(folder), Station(renderer="mock"), note, [Turn(index)])
     memory.append(memory_mb())
 print(json.dumps([[times[10:] for times in took.values()], memory[10], memory[-1]]))  # the first ones fill caches
 """

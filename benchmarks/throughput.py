@@ -6,8 +6,9 @@ stages   CPU seconds by stage of each built-in recipe at its own size and sample
          is the picture's render call on the same built scene once more: what any generator on Cycles must pay. They are
          measured in turn, frame by frame.
 curves   cost against resolution, samples, hair and frames per subject (recipe `face`, 192 px, 8 samples, one at a time)
-workers  wall seconds of `facewright generate` with one and two processes of one thread, and with one process of two
-         threads; and from its start to the first frame
+workers  wall and CPU seconds of `facewright generate` with one and two processes of one thread, and with one process of
+         two threads; and from its start to the first frame. In turn, the median of three rounds: a machine's speed
+         changes with its neighbours (contention.py)
 
 One thread and CPU seconds of the process, so that a busy machine changes little; the first frame warms up and is not
 counted. Dataset sizes are dataset_size.py's. Writes benchmarks/results/throughput.{json,md}.
@@ -26,6 +27,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from types import SimpleNamespace
 
 from facewright import Recipe, __version__, sample
@@ -36,7 +38,8 @@ from facewright.scene import CyclesRenderer, session
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ("eye_rgb", "eye_nir", "face")
-STAGES = ("figure", "build", "beauty", "labels", "read", "check", "encode", "write")
+STAGES = ("draft", "build", "beauty", "labels", "read", "check", "encode", "write")
+ROUNDS = 3
 SMALL = {"image.width": 192, "image.height": 192, "image.samples": 8}
 CURVES: dict[str, list[dict[str, object]]] = {
     "pixels (both edges)": [{"image.width": n, "image.height": n} for n in (64, 128, 256, 512)],
@@ -112,32 +115,39 @@ def curves(renderer: CyclesRenderer, count: int) -> list[dict]:
     return found
 
 
-def generate(folder: str, count: int, workers: int, threads: int) -> tuple[float, float]:
-    """Return wall seconds to the first frame and to the last of `facewright generate` at 128 px."""
+def generate(folder: str, count: int, workers: int, threads: int) -> tuple[float, float, float]:
+    """Return wall seconds to the first and last frame of `facewright generate` at 128 px, and all CPU seconds."""
     command = [sys.executable, "-m", "facewright", "generate", "face", "-o", folder, "--count", str(count)]
     command += ["--set", "image.width=128", "--set", "image.height=128", "--workers", str(workers)]
     command += ["--threads", str(threads), "--device", "cpu", "--json-events"]
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'generators'}:{ROOT / 'refiner'}"}
-    start, first = time.perf_counter(), 0.0
+    start, first, before = time.perf_counter(), 0.0, os.times()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout
         for line in process.stdout:
             if '"event": "frame"' in line and not first:
                 first = time.perf_counter() - start
     assert process.returncode == 0, command
-    return first, time.perf_counter() - start
+    spent = os.times()
+    cpu = spent.children_user + spent.children_system - before.children_user - before.children_system
+    return first, time.perf_counter() - start, cpu
 
 
 def workers(count: int) -> list[dict]:
     """Return a row for each layout of processes and threads; times count from the first frame on."""
-    found = []
-    for processes, threads in ((1, 1), (2, 1), (1, 2)):
-        with tempfile.TemporaryDirectory() as folder:
-            first, last = generate(f"{folder}/set", count, processes, threads)
-        rate = (count - processes) / (last - first)
-        found.append({"processes": processes, "threads": threads, "first_s": first, "frames_per_s": rate})
-        print(found[-1], flush=True)
-    return found
+    layouts = ((1, 1), (2, 1), (1, 2))
+    found: dict[tuple[int, int], list[tuple[float, ...]]] = {layout: [] for layout in layouts}
+    for _ in range(ROUNDS):
+        for processes, threads in layouts:
+            with tempfile.TemporaryDirectory() as folder:
+                first, last, cpu = generate(f"{folder}/set", count, processes, threads)
+            found[processes, threads].append((first, (count - processes) / (last - first), cpu / count))
+            print(processes, threads, found[processes, threads][-1], flush=True)
+    names = ("first_s", "frames_per_s", "cpu_s")
+    return [
+        {"processes": layout[0], "threads": layout[1], **dict(zip(names, map(median, zip(*rows)), strict=True))}
+        for layout, rows in found.items()
+    ]
 
 
 def markdown(result: dict) -> str:
@@ -159,7 +169,7 @@ def markdown(result: dict) -> str:
         lines += ["| curve | point | before rendering | picture | labels | rest | total | MB |"]
         lines += ["|---|---|---|---|---|---|---|---|"]
         for row in result["curves"]:
-            before = row["figure"] + row["build"]
+            before = row["draft"] + row["build"]
             rest = row["total"] - before - row["beauty"] - row["labels"]
             lines.append(
                 f"| {row['curve']} | {row['point']} | {before:.2f} | {row['beauty']:.2f} | {row['labels']:.2f} | "
@@ -167,10 +177,14 @@ def markdown(result: dict) -> str:
             )
     if "workers" in result:
         lines += ["", "## Processes and threads: `generate`, recipe `face` at 128 px, wall seconds", ""]
-        lines += ["| processes | threads each | start to first frame | frames a second after it |", "|---|---|---|---|"]
+        lines += [
+            "| processes | threads each | start to first frame | frames a second after it | CPU seconds a frame |"
+        ]
+        lines += ["|---|---|---|---|---|"]
         for row in result["workers"]:
             lines.append(
-                f"| {row['processes']} | {row['threads']} | {row['first_s']:.1f} | {row['frames_per_s']:.2f} |"
+                f"| {row['processes']} | {row['threads']} | {row['first_s']:.1f} | {row['frames_per_s']:.2f} | "
+                f"{row.get('cpu_s', float('nan')):.1f} |"
             )
     return "\n".join(lines) + "\n"
 

@@ -17,7 +17,7 @@ from bpy.app.handlers import persistent
 
 from facewright.eye.iris import iris_albedo
 from facewright.face.skin import hair_colour, mean_albedo
-from facewright.figure import build_figure, gaze_angles, moving
+from facewright.figure import build_figure, gaze_angles, moving, strands, surfaces
 from facewright.sample import Sample, data_at, parameters
 from facewright.scene import CyclesRenderer
 from facewright.scene.session import TEXTURES, textures
@@ -74,7 +74,8 @@ def build(scene, sample):
     remove(scene)
     collection = bpy.data.collections.new(NAME)
     scene.collection.children.link(collection)
-    CyclesRenderer().body(figure, collection, _textured(figure))
+    images = _textured(figure)  # painted while the rest grows
+    CyclesRenderer().body(figure, surfaces(figure), strands(figure), images, collection)
     camera = camera_object(bpy, figure.camera, collection)
     camera["part"] = "camera"
     lamps(bpy, dataclasses.replace(figure, leds=figure.leds[:0]), collection, [])

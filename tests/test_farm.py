@@ -5,19 +5,20 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 import facewright.dataset
-from facewright import Recipe
+from facewright import Recipe, mock, sample
 from facewright.dataset.writer import Writer, open_for_writing
 from facewright.errors import UserError
 from facewright.farm import local
 from facewright.farm.generate import Order, generate, missing
 from facewright.farm.plan import blocks, plan
-from facewright.farm.worker import Station, work
+from facewright.farm.worker import Station, Turn, open_maker, work
 
 RECIPE = Recipe.load("face", ["image.width=48", "image.height=48"])
 MOCK = Station(renderer="mock")
@@ -66,10 +67,10 @@ BREAK = """
 import os, time
 from facewright import mock
 real = mock.MockRenderer.__call__
-def call(self, sample, outputs):
+def call(self, sample, *rest):
     if sample.index == 3:
         {what}
-    return real(self, sample, outputs)
+    return real(self, sample, *rest)
 mock.MockRenderer.__call__ = call
 """
 
@@ -192,6 +193,69 @@ def test_what_no_retry_can_cure_ends_the_run(tmp_path, spoilt):
     with pytest.raises(UserError, match="the disk is full"):
         make(tmp_path, workers=2)
     assert not (tmp_path / "quarantine").exists()
+
+
+def bytes_of(frame):
+    return {name: layer.tobytes() for name, layer in frame.layers.items()}
+
+
+def test_the_next_frame_is_drafted_while_one_is_rendered(monkeypatch):
+    """Frame 0 does not end before the draft of frame 1, which is then made no second time."""
+    first, second = (sample(RECIPE, 5, index) for index in (0, 1))
+    alone = [bytes_of(mock.MockRenderer()(one, RECIPE.outputs)) for one in (first, second)]
+    drafted, seen, real, call = [], threading.Event(), mock.MockRenderer.draft, mock.MockRenderer.__call__
+
+    def draft(self, one):
+        drafted.append(one.index)
+        if one == second:
+            seen.set()
+        return real(self, one)
+
+    def render(self, one, outputs, draft):
+        assert seen.wait(120)
+        return call(self, one, outputs, draft)
+
+    monkeypatch.setattr(mock.MockRenderer, "draft", draft)
+    monkeypatch.setattr(mock.MockRenderer, "__call__", render)
+    with open_maker(MOCK, RECIPE, "none", print) as (make_one, _):
+        found = [bytes_of(make_one(first, RECIPE.outputs, second)), bytes_of(make_one(second, RECIPE.outputs))]
+    assert drafted == [0, 1]
+    assert found == alone
+
+
+def test_a_draft_in_vain_leaves_no_trace():
+    """Another sample is wanted than the one that was to follow."""
+    first, second, third = (sample(RECIPE, 5, index) for index in range(3))
+    with open_maker(MOCK, RECIPE, "none", print) as (make_one, _):
+        make_one(first, RECIPE.outputs, third)
+        found = bytes_of(make_one(second, RECIPE.outputs))
+    assert found == bytes_of(mock.MockRenderer()(second, RECIPE.outputs))
+
+
+def test_a_draft_that_fails_fails_its_own_frame(tmp_path, spoilt, reference):
+    spoilt(BREAK.format(what="raise RuntimeError('two heads')").replace("__call__", "draft"))
+    failed, events = make(tmp_path)
+    assert failed == 1
+    assert [event["index"] for event in events if event["event"] == "quarantine"] == [3, 3]
+    assert "two heads" in (tmp_path / "quarantine/000003/error.txt").read_text()
+    assert labels(tmp_path) == {index: record for index, record in reference.items() if index != 3}
+
+
+def test_a_free_worker_takes_what_another_has_reserved():
+    """Worker 0 knows what follows its frame; at the end nobody waits for it."""
+    crew = local._Crew(None, RECIPE, range(3), MOCK, 2, print)
+    block = crew._take(0)
+    assert block == [0]
+    assert crew._following(0, block) == crew._following(0, block) == 1
+    assert crew._take(1) == [2]
+    assert crew._following(1, [2]) is None
+    assert crew._take(1) == [1]
+    assert crew._take(0) is None
+
+
+@pytest.mark.parametrize("turn", [Turn(3), Turn(3, 4)])
+def test_turns_travel_as_lines(turn):
+    assert Turn.parse(f"{turn}\n") == turn
 
 
 def test_what_workers_print_does_not_disturb_the_events(tmp_path, spoilt, reference):

@@ -41,7 +41,7 @@ from facewright.farm import local, worker
 
 def run(writer, recipe, indices, station, workers, emit):
     if indices:  # coordinator and worker in one process
-        worker.work(writer.folder, station, emit, indices)
+        worker.work(writer.folder, station, emit, map(worker.Turn, indices, [*indices[1:], None]))
 
 local.run = run
 
@@ -282,14 +282,14 @@ def once(name):
     except FileExistsError:
         return False
     return True
-def call(self, sample, outputs, real=mock.MockRenderer.__call__):
+def call(self, sample, *rest, real=mock.MockRenderer.__call__):
     if sample.index == 1 and once("crash"):
         os.abort()
     if sample.index == 2 and once("hang"):
         ctypes.PyDLL(None).sleep(3600)  # keeps Python's lock, as a hung Blender does
     if sample.index == 3 and once("stop"):
         os.kill(os.getpid(), signal.SIGSTOP)
-    return real(self, sample, outputs)
+    return real(self, sample, *rest)
 mock.MockRenderer.__call__ = call
 def tell(event, stream, real=progress.print_event):
     if event.get("index") == 4 and once("mute"):
@@ -317,12 +317,12 @@ def test_workers_that_crash_hang_stop_or_fall_silent_are_replaced(tmp_path, monk
 
     monkeypatch.setattr(local, "worker_command", spoilt)
     heard = []
-    station = Station(renderer="mock", timeout=5)
+    station = Station(renderer="mock", timeout=10)
     recipe_order = Order(Recipe.load("face", SETTINGS), seed=5, count=COUNT)
     assert generate(recipe_order, tmp_path / "d", station, 2, heard.append) == 0
     assert_whole(tmp_path / "d", reference)
     said = " ".join(event["message"] for event in heard if event["event"] == "warning")
-    for words in ("frame 1 (signal 6)", "frame 2 (hung for 5 s)", "frame 3 (hung for 5 s)", "frame 4 (exit code 0)"):
+    for words in ("frame 1 (signal 6)", "frame 2 (hung for 10 s)", "frame 3 (hung for 10 s)", "frame 4 (exit code 0)"):
         assert words in said
     logs = "".join(path.read_text() for path in (tmp_path / "d/logs").iterdir())
     assert logs.count("Fatal Python error: Aborted") == 2

@@ -8,6 +8,7 @@ import trimesh
 
 from facewright import Recipe, sample
 from facewright.check import check_frame, ellipse_mask
+from facewright.farm.worker import Ahead
 from facewright.figure import build_figure, surfaces
 from facewright.geometry.refraction import trace
 from facewright.render import LAYERS
@@ -146,13 +147,29 @@ def test_the_apparent_pupil_is_where_snell_says(frame):
         assert seen, "the chosen samples show a whole pupil"
 
 
+def test_a_frame_drafted_beside_a_render_is_byte_for_byte_the_frame(cycles, tiny_recipes):
+    """All layers, the picture too, of two frames in turn; numpy works on the second while Blender renders the first."""
+    first, second = (sample(tiny_recipes["face"], 3, index) for index in (0, 1))
+    alone = [cycles(one, tuple(LAYERS)) for one in (first, second)]
+    with Ahead(cycles.draft) as ahead:
+        beside = [
+            cycles(one, tuple(LAYERS), ahead.take(one, following))
+            for one, following in ((first, second), (second, None))
+        ]
+    for one, other in zip(alone, beside, strict=True):
+        assert one.truth.to_data() == other.truth.to_data()
+        assert list(one.layers) == list(other.layers)
+        assert [name for name in one.layers if one.layers[name].tobytes() != other.layers[name].tobytes()] == []
+
+
 def test_landmarks_project_as_blenders_own_camera_does(frame, cycles):
     from bpy_extras.object_utils import world_to_camera_view
     from mathutils import Vector
 
-    figure = build_figure(frame.sample)
+    draft = cycles.draft(frame.sample)
+    figure = draft.figure
     cycles._clear()
-    scene, _ = cycles.build(figure)
+    scene, _ = cycles.build(draft)
     cycles.bpy.context.view_layer.update()
     for world, known in zip(figure.landmarks, frame.truth.landmarks_2d, strict=True):
         u, v, z = world_to_camera_view(scene, scene.camera, Vector((world * 0.001).tolist()))
@@ -361,7 +378,7 @@ def test_key_lights_face_the_person_and_share_one_irradiance(cycles, kind):
     changes = ["image.width=32", "image.height=24", "light.hdri=none", "light.key_strength=1", f"light.key_kind={kind}"]
     one = sample(Recipe.load("eye_rgb", changes), 0, 0)
     cycles._clear()
-    scene, _ = cycles.build(build_figure(one))
+    scene, _ = cycles.build(cycles.draft(one))
     lamps = [thing for thing in scene.objects if thing.type == "LIGHT"]
     figure = build_figure(one)
     for lamp in lamps:

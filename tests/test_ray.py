@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 import ray as real_ray
 from ray.cluster_utils import Cluster
 
-from facewright import Recipe
+from facewright import Recipe, cli
 from facewright.dataset import layout
 from facewright.dataset.writer import Writer
 from facewright.errors import UserError
@@ -232,6 +234,25 @@ def test_clusters_that_cannot_be_joined(cluster, monkeypatch):
         patch.setitem(sys.modules, "ray", None)
         with pytest.raises(UserError, match="--ray needs the package ray"), ray.connect("local"):
             pass
+
+
+@pytest.mark.parametrize("words", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["silent", "a web server"])
+def test_a_port_that_is_no_cluster_is_one_sentence_at_once(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.setattr(ray, "REACH_S", 1.0)
+
+    def answer(server):
+        caller, _ = server.accept()
+        with caller:
+            caller.sendall(words)
+            caller.recv(100)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        if words:
+            threading.Thread(target=answer, args=(server,), daemon=True).start()
+        code = cli.main(["generate", "face", "-o", str(tmp_path / "d"), "--renderer", "mock", "--ray", address])
+    assert code == 2
+    assert f"--ray {address}: what listens there is no Ray cluster" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_command_with_a_cluster_of_its_own_leaves_nothing_behind(tmp_path, reference):

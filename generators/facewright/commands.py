@@ -237,7 +237,7 @@ def doctor(args: argparse.Namespace) -> int:
 
 def worker(args: argparse.Namespace) -> int:
     """Help to finish a dataset."""
-    from facewright.farm.worker import work
+    from facewright.farm.worker import Turn, work
 
     args.resume = "stopped; run the same command again to continue"
     faulthandler.enable(2)  # whatever ends this process, the log says where
@@ -246,7 +246,7 @@ def worker(args: argparse.Namespace) -> int:
             return DONE if work(args.folder, station_of(args), emit) else SOME_FAILED
     events = _private_stdout()
     try:
-        work(args.folder, station_of(args), lambda event: print_event(event, events), map(int, sys.stdin))
+        work(args.folder, station_of(args), lambda event: print_event(event, events), map(Turn.parse, sys.stdin))
     except UserError as error:
         print_event({"event": "fatal", "error": str(error)}, events)
         raise

@@ -37,10 +37,14 @@ class MockRenderer:
     def __exit__(self, *exc: object) -> None:
         pass
 
-    def __call__(self, sample: Sample, outputs: tuple[str, ...] = DEFAULT_OUTPUTS) -> Frame:
+    def draft(self, sample: Sample) -> Truth:
+        """Return the truth of `sample`."""
+        return truth_of(sample)
+
+    def __call__(self, sample: Sample, outputs: tuple[str, ...] = DEFAULT_OUTPUTS, draft: Truth | None = None) -> Frame:
         """Return the painted frame of `sample` with rgb and the layers named in `outputs`."""
         start = time.perf_counter()
-        truth = truth_of(sample)
+        truth = draft or self.draft(sample)
         points = {n: dataclasses.replace(p, visible=np.zeros_like(p.visible)) for n, p in truth.points.items()}
         hidden = np.zeros(len(truth.landmarks_2d), bool)  # no relief
         truth = dataclasses.replace(truth, landmarks_visible=hidden, points=points)

@@ -61,7 +61,7 @@ class Check(NamedTuple):
 class Frame:
     """A rendered, labelled frame: named layers (see LAYERS), truth, checks, and what it took.
 
-    `about` describes renderer and device for the dataset card; `seconds` maps stage to seconds (build, beauty,
+    `about` describes renderer and device for the dataset card; `seconds` maps stage to seconds (draft, build, beauty,
     labels, read, check, refine ...).
     """
 
@@ -97,6 +97,13 @@ class Renderer(Protocol):
         """Release them."""
         ...
 
-    def __call__(self, sample: Sample, outputs: tuple[str, ...] = DEFAULT_OUTPUTS) -> Frame:
-        """Return the frame of `sample` with rgb and the layers named in `outputs`; raises RenderError."""
+    def draft(self, sample: Sample) -> Any:
+        """Return all of the frame that numpy makes alone, in any thread: a pure function."""
+        ...
+
+    def __call__(self, sample: Sample, outputs: tuple[str, ...] = DEFAULT_OUTPUTS, draft: Any = None) -> Frame:
+        """Return the frame of `sample` with rgb and the layers named in `outputs`; raises RenderError.
+
+        `draft` is that of `sample`, where it is known.
+        """
         ...

@@ -23,13 +23,14 @@ from facewright.dataset import layout
 from facewright.dataset.writer import Writer
 from facewright.errors import UserError
 from facewright.farm.plan import blocks
-from facewright.farm.worker import GPUS, Station
+from facewright.farm.worker import GPUS, Station, Turn
 from facewright.progress import Emit
 from facewright.recipe import Recipe
 from facewright.sample import sample
 
-WORKER_MB = 2000
-"""Memory that one worker may need: 0.7 GB at 64 px, 1.6 GB at 512 px with a refiner, and room (measured)."""
+WORKER_MB = 2400
+"""Memory that one worker may need: 0.7 GB at 64 px, 1.6 GB at 512 px with a refiner, 0.3 GB more for a draft ahead, and
+room (measured)."""
 THREADS = 2
 """Threads of a worker where the user does not say."""
 GPU_WORKERS = 4
@@ -108,6 +109,7 @@ class _Crew:
     ) -> None:
         self.writer, self.recipe, self.station, self.report = writer, recipe, station, emit
         self.queue = deque(blocks(indices, recipe.frames_per_subject, workers))
+        self.reserved: dict[int, list[int]] = {}
         self.deaths: Counter[int] = Counter()
         self.lock = threading.Lock()
         self.fatal: UserError | BrokenPipeError | None = None
@@ -130,7 +132,7 @@ class _Crew:
     def tend(self, number: int) -> None:
         """Feed one worker until nothing is left, replacing it when it is worn or dead."""
         try:
-            while not self.stopped and (block := self._take()):
+            while not self.stopped and (block := self._take(number)):
                 while block and not self.stopped:
                     self._one(number, block)
         except (UserError, BrokenPipeError) as error:  # nobody reads what we say: there is nothing to explain
@@ -146,9 +148,23 @@ class _Crew:
             with self.lock:
                 self.busy -= 1
 
-    def _take(self) -> list[int] | None:
+    def _take(self, number: int) -> list[int] | None:
+        """Return the block reserved for the worker, or the next in line, or at the end one reserved for another."""
         with self.lock:
-            return self.queue.popleft() if self.queue else None
+            if number in self.reserved:
+                return self.reserved.pop(number)
+            if self.queue:
+                return self.queue.popleft()
+            return self.reserved.popitem()[1] if self.reserved else None
+
+    def _following(self, number: int, block: list[int]) -> int | None:
+        """Return what the worker will do after the first index of `block`, and reserve it."""
+        if len(block) > 1:
+            return block[1]
+        with self.lock:
+            if number not in self.reserved and self.queue:
+                self.reserved[number] = self.queue.popleft()
+            return self.reserved[number][0] if number in self.reserved else None
 
     def _one(self, number: int, block: list[int]) -> None:
         """Render the first index of `block`, which leaves the block unless its worker died for the first time."""
@@ -157,7 +173,8 @@ class _Crew:
             return
         index = block[0]
         begun = time.monotonic()
-        event = process.render(index, self.emit, patience(self.station, self.longest_s))
+        turn = Turn(index, self._following(number, block))
+        event = process.render(turn, self.emit, patience(self.station, self.longest_s))
         if event is None:
             self.processes.pop(number).close()
             if not self.stopped:
@@ -227,12 +244,12 @@ class _Process:
             emit(event)
         return event is not None
 
-    def render(self, index: int, emit: Emit, patience_s: float) -> dict[str, Any] | None:
-        """Return the event of the rendered `index`, None if the worker died or was killed because it hung."""
+    def render(self, turn: Turn, emit: Emit, patience_s: float) -> dict[str, Any] | None:
+        """Return the event of the rendered index, None if the worker died or was killed because it hung."""
         assert self.popen.stdin
         self.frames += 1
         try:
-            self.popen.stdin.write(f"{index}\n")
+            self.popen.stdin.write(f"{turn}\n")
             self.popen.stdin.flush()
         except OSError:
             return None

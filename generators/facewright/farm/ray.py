@@ -49,6 +49,10 @@ LONELY_S = 30.0
 """The run says so where no actor has come for this long: a cluster takes minutes to grow, and a wrong wish for ever."""
 REACH_S = 5.0
 """A cluster's port that does not answer in this time is not there."""
+HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000 04 00 00000000")
+"""What a client of gRPC says first: the preface of HTTP/2 and a frame of SETTINGS, which the server answers with one
+of its own (RFC 9113, 3.4). Its fourth byte is the frame's type."""
+SETTINGS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,19 +177,37 @@ def connect(address: str) -> Iterator[Fleet]:
 
 
 def _reach(address: str) -> None:
-    """Raise UserError where a host:port does not answer: Ray itself would try for minutes."""
+    """Raise UserError where a host:port does not answer as a cluster does: Ray itself would try for minutes."""
     found = re.fullmatch(r"(?:ray://)?([^:/]+|\[[\da-fA-F:]+\]):(\d+)", address)
     if address == "auto":
         return
     if not found:
         raise UserError(f"--ray {address}: expected local, auto, HOST:PORT or ray://HOST:PORT")
     try:
-        socket.create_connection((found[1].strip("[]"), int(found[2])), REACH_S).close()
+        with socket.create_connection((found[1].strip("[]"), int(found[2])), REACH_S) as reached:
+            good = _speaks_grpc(reached)
     except (OSError, OverflowError) as error:
         raise UserError(
             f"--ray {address}: no cluster answers there ({error}); `ray start --head` starts one, and --ray local one "
             "of this machine alone"
         ) from None
+    if not good:
+        raise UserError(
+            f"--ray {address}: what listens there is no Ray cluster; `ray start --head` starts one and names its port"
+        )
+
+
+def _speaks_grpc(reached: socket.socket) -> bool:
+    """Return whether gRPC, which every cluster speaks, is at the other end; with TLS that is left to Ray."""
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        return True
+    reached.settimeout(REACH_S)
+    try:
+        reached.sendall(HTTP2_HELLO)
+        answer = reached.makefile("rb").read(9)
+    except OSError:  # silence, or a port that hangs up
+        return False
+    return len(answer) == 9 and answer[3] == SETTINGS
 
 
 def _advice(error: Exception) -> str:

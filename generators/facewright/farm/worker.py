@@ -16,9 +16,11 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -72,6 +74,49 @@ class Station:
         return CyclesRenderer(self.device, recipe.hdri_folder, self.threads or None, recipe.backdrop_folder)
 
 
+class Turn(NamedTuple):
+    """The index to render now, and the one that will likely be next, where that is known."""
+
+    now: int
+    following: int | None = None
+
+    @staticmethod
+    def parse(line: str) -> Turn:
+        """Return the turn that `line` means."""
+        return Turn(*map(int, line.split()))
+
+    def __str__(self) -> str:
+        return " ".join(str(index) for index in self if index is not None)
+
+
+class Ahead:
+    """Drafts samples in a thread of its own, the next one while this one is rendered: sampling leaves cores idle.
+
+    At most one draft is ahead. What is wanted next after all may be another sample: then it was in vain.
+    """
+
+    def __init__(self, draft: Callable[[Sample], Any]) -> None:
+        self._draft, self._thread = draft, ThreadPoolExecutor(1)
+        self._next: tuple[Sample, Future[Any]] | None = None
+
+    def __enter__(self) -> Ahead:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def take(self, sample: Sample, following: Sample | None) -> Any:
+        """Return the draft of `sample` and begin that of `following`.
+
+        None where it failed: the renderer makes it once more, so that its error is that of its own frame.
+        """
+        begun, mine = self._next or (None, None)
+        if mine is None or begun != sample:
+            mine = self._thread.submit(self._draft, sample)
+        self._next = (following, self._thread.submit(self._draft, following)) if following else None
+        return None if mine.exception() else mine.result()
+
+
 def versions() -> dict[str, str]:
     """Return the versions that every dataset card names."""
     return {"facewright": facewright.__version__, "python": platform.python_version(), "numpy": np.__version__}
@@ -80,11 +125,12 @@ def versions() -> dict[str, str]:
 @contextlib.contextmanager
 def open_maker(
     station: Station, recipe: Recipe, refine: str, emit: Emit
-) -> Iterator[tuple[Callable[[Sample, tuple[str, ...]], Frame], dict[str, Any]]]:
-    """Yield `make(sample, outputs) -> Frame`, which renders, checks and refines, and what it is made of.
+) -> Iterator[tuple[Callable[..., Frame], dict[str, Any]]]:
+    """Yield `make(sample, outputs, following) -> Frame`, which renders, checks and refines, and what it is made of.
 
     Layers that only the refiner needs are rendered for it and left out of the frame. The renderer's warnings become
-    events. `make` raises CheckError where a truth check fails; its errors carry the frame so far as `frame`.
+    events. `make` raises CheckError where a truth check fails; its errors carry the frame so far as `frame`. A sample
+    `following` is drafted while this one is rendered.
     """
     from facewright.check import check_frame
 
@@ -95,6 +141,7 @@ def open_maker(
         for warning in caught:
             emit({"event": "warning", "message": str(warning.message)})
         about = {**versions(), **renderer.about}
+        ahead = stack.enter_context(Ahead(renderer.draft))
         refiner, needs = None, ()
         if refine != "none":
             from facewright.refining import open_refiner
@@ -103,8 +150,9 @@ def open_maker(
             needs = tuple(name for name in refiner.needs if name not in PICTURES)
             about["refiner"] = {"spec": refine, **refiner.about}
 
-        def make(drawn: Sample, outputs: tuple[str, ...]) -> Frame:
-            frame = renderer(drawn, (*outputs, *(name for name in needs if name not in outputs)))
+        def make(drawn: Sample, outputs: tuple[str, ...], following: Sample | None = None) -> Frame:
+            draft = ahead.take(drawn, following)
+            frame = renderer(drawn, (*outputs, *(name for name in needs if name not in outputs)), draft)
             try:
                 start = time.perf_counter()
                 frame.checks = [*frame.checks, *check_frame(frame)]
@@ -136,8 +184,8 @@ def judge(frame: Frame) -> None:
         raise CheckError(f"frame {frame.sample.index}: " + "; ".join(bad))
 
 
-def work(folder: Path, station: Station, emit: Emit, feed: Iterable[int] | None = None) -> bool:
-    """Render the indices of `feed`, or else all that is not done, failed or claimed; return whether none failed.
+def work(folder: Path, station: Station, emit: Emit, feed: Iterable[Turn] | None = None) -> bool:
+    """Render the turns of `feed`, or else all that is not done, failed or claimed; return whether none failed.
 
     Nobody may watch a worker: one that hangs over a frame ends itself when its claim has run out twice.
     Emits a `worker` event, then one `frame` or `quarantine` event for each index. Raises UserError for what would
@@ -147,19 +195,23 @@ def work(folder: Path, station: Station, emit: Emit, feed: Iterable[int] | None 
     recipe = Recipe.load(folder / RECIPE)
     if recipe.digest != writer.card.digest:
         raise DatasetError(f"{folder / RECIPE}: is not the dataset's recipe; run `facewright check {folder} --repair`")
-    indices = plan(writer, writer.card.wanted).pending if feed is None else feed
+    turns = map(Turn, plan(writer, writer.card.wanted).pending) if feed is None else feed
     good = True
     with open_maker(station, recipe, writer.card.refine, emit) as (make, about):
         emit({"event": "worker", "about": about})
-        for index in indices:
+        for index, following in turns:
             if not writer.claim(index):
                 emit({"event": "skip", "index": index})
                 continue
             faulthandler.dump_traceback_later(2 * (station.timeout or LEASE_S), exit=True, file=2)
             try:
                 gone = writer.exists(index)  # another worker was quicker
-                drawn = sample(recipe, writer.card.seed, index)
-                event = {"event": "skip", "index": index} if gone else attempt(writer, drawn, recipe.outputs, make)
+                if gone:
+                    event = {"event": "skip", "index": index}
+                else:
+                    drawn = sample(recipe, writer.card.seed, index)
+                    coming = None if following is None else sample(recipe, writer.card.seed, following)
+                    event = attempt(writer, drawn, recipe.outputs, partial(make, following=coming))
             finally:
                 faulthandler.cancel_dump_traceback_later()
                 writer.release(index)

@@ -8,6 +8,7 @@ import tempfile
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from facewright.face.complexion import complexion, drives
 from facewright.face.expression import squint
 from facewright.face.skin import complexion_tint, mean_albedo, relief_tile
 from facewright.figure import Figure, build_figure, strands, surfaces
+from facewright.geometry.mesh import Mesh
+from facewright.geometry.strands import Strands
 from facewright.recipe import DEFAULT_OUTPUTS
 from facewright.render import Frame
 from facewright.sample import Sample
@@ -41,6 +44,18 @@ LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 WHITE_BALANCE = 0.75
 """Share of the illuminant's colour that automatic white balance removes; what is left keeps evenings warm."""
 DEFAULT_VIEW_LAYER = "ViewLayer"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """All of a frame that needs no Blender: the Figure, its truth, what grows on it, its textures; and the seconds."""
+
+    figure: Figure
+    truth: Truth
+    parts: list[Mesh]
+    hair: list[Strands]
+    textures: dict[str, Array]
+    seconds: float
 
 
 class CyclesRenderer:
@@ -89,22 +104,29 @@ class CyclesRenderer:
         if self._folder:
             self._folder.cleanup()
 
-    def __call__(self, sample: Sample, outputs: tuple[str, ...] = DEFAULT_OUTPUTS) -> Frame:
+    def draft(self, sample: Sample) -> Draft:
+        """Return the draft of `sample`; a pure function."""
+        start = time.perf_counter()
+        figure = build_figure(sample)
+        with ThreadPoolExecutor(1) as pool:  # surfaces and hair grow while textures are painted
+            painted = pool.submit(textures, figure)
+            truth, parts, hair = labels.truth(figure), surfaces(figure), strands(figure)
+            return Draft(figure, truth, parts, hair, painted.result(), time.perf_counter() - start)
+
+    def __call__(self, sample: Sample, outputs: tuple[str, ...] = DEFAULT_OUTPUTS, draft: Draft | None = None) -> Frame:
         """Return the frame of `sample`; raises RenderError with Blender's reason."""
         try:
-            return self._frame(sample, outputs)
+            return self._frame(draft or self.draft(sample), outputs)
         except FacewrightError:
             raise
         except (RuntimeError, ValueError, KeyError, OSError) as error:
             raise RenderError(f"frame {sample.index}: Blender could not render it ({error})") from error
 
-    def _frame(self, sample: Sample, outputs: tuple[str, ...]) -> Frame:
-        clock = _Clock()
-        figure = build_figure(sample)
-        truth = labels.truth(figure)
-        clock.lap("figure")
+    def _frame(self, draft: Draft, outputs: tuple[str, ...]) -> Frame:
+        figure, truth, sample = draft.figure, draft.truth, draft.figure.sample
+        clock = _Clock({"draft": draft.seconds})
         self._clear()
-        scene, groups = self.build(figure)
+        scene, groups = self.build(draft)
         clock.lap("build")
         beauty = self._render(scene, "beauty")
         clock.lap("beauty")
@@ -128,11 +150,12 @@ class CyclesRenderer:
         clock.lap("read")
         return Frame(sample, layers, truth, [], clock.seconds, self.about)
 
-    def build(self, figure: Figure) -> tuple[Any, dict[str, list[Any]]]:
-        """Build `figure` in the current scene; return the scene and its objects by label role."""
-        bpy = self.bpy
+    def build(self, draft: Draft) -> tuple[Any, dict[str, list[Any]]]:
+        """Build `draft` in the current scene; return the scene and its objects by label role."""
+        bpy, figure = self.bpy, draft.figure
         scene = bpy.context.scene
-        groups = self.body(figure, scene.collection)
+        images = {name: upload.float_image(bpy, name, pixels) for name, pixels in draft.textures.items()}
+        groups = self.body(figure, draft.parts, draft.hair, images, scene.collection)
         scene.camera = camera_object(bpy, figure.camera, scene.collection)
         mirrors = [thing for thing in groups["eyes"] if thing.pass_index == passes.CORNEA] + groups["clear"]
         lamps(bpy, figure, scene.collection, mirrors)
@@ -141,16 +164,13 @@ class CyclesRenderer:
         self._settings(scene, figure.sample)
         return scene, groups
 
-    def body(self, figure: Figure, collection: Any, images: dict[str, Any] | None = None) -> dict[str, list[Any]]:
+    def body(
+        self, figure: Figure, parts: list[Mesh], hair: list[Strands], images: dict[str, Any], collection: Any
+    ) -> dict[str, list[Any]]:
         """Build the person of `figure` in `collection`; return the objects by label role.
 
-        `images` are Blender's for TEXTURES, to be painted by whoever gives them; None: they are made here.
+        `parts` and `hair` are its surfaces and strands, `images` Blender's for TEXTURES.
         """
-        with ThreadPoolExecutor(1) as pool:  # it all is numpy's work: surfaces and hair grow while textures are painted
-            grown = pool.submit(lambda: (surfaces(figure), strands(figure)))
-            if images is None:
-                images = {name: upload.float_image(self.bpy, name, pixels) for name, pixels in textures(figure).items()}
-            parts, hair = grown.result()
         bpy, sample = self.bpy, figure.sample
         materials: dict[tuple[str, str], Any] = {}
 
@@ -460,10 +480,10 @@ def _normal(channels: dict[str, Array], camera: Any) -> Array:
 
 
 class _Clock:
-    """Stage timings."""
+    """Stage timings, after those of `seconds`."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.seconds = seconds
         self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:
