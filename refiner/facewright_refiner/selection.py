@@ -19,6 +19,8 @@ from facewright_refiner.realism import Reference
 from facewright_refiner.trainer import Trainer
 
 PERCENTILE = 95
+LEAST = 0.02
+"""A distance that raw probes already fall below is counted in units of this: less is between halves of one set."""
 ROUND_IRIS = 1.6
 """Half-width of a window, in radii of what is seen of the iris; as drift.windows_of has it of the limbus."""
 
@@ -29,7 +31,7 @@ class Standard:
     def __init__(self, held: Tensor, trainer: Trainer) -> None:
         self.reference = Reference(levels(held.float()))
         self.raw = images(trainer.probes)
-        self.scale = np.maximum(self.reference.distances(levels(trainer.probes.cpu())).flat(), 1e-6)
+        self.scale = np.maximum(self.reference.distances(levels(trainer.probes.cpu())).flat(), LEAST)
         self.windows = [{}] * len(self.raw)
         if trainer.synthetic.guides is not None:
             self.windows = [windows_of(g.float().numpy()) for g in trainer.synthetic.guides[trainer.probe_places]]
