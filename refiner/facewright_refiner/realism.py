@@ -24,6 +24,7 @@ DIRECTIONS = 64
 PATCHES = 48
 """Patches per picture and band in the sliced Wasserstein distance."""
 QUANTILES = 65
+LEVEL = 1 / 255
 GRAIN_PX = 6
 """Side in px of the boxes in which a picture's grain is looked for."""
 
@@ -80,8 +81,10 @@ class Reference:
             swd.append(float((found - quantiles).abs().mean()))
         psd = float((radial_psd(pictures).mean(0) - self._psd).abs().mean())
         lab = float((_lab_quantiles(pictures) - self._lab).abs().mean(1).sum())
-        tone = _emd(tone_statistics(pictures), self._tone)
-        return Distances(tuple(swd), psd, lab, float(tone[:3].mean()), float(tone[3:].mean()))
+        found = tone_statistics(pictures)
+        tone = float(_emd(found[:, :3], self._tone[:, :3]).mean())
+        grain = float(_emd(found[:, 3:], self._tone[:, 3:], LEVEL))
+        return Distances(tuple(swd), psd, lab, tone, grain)
 
 
 def laplacian_bands(pictures: Tensor) -> list[Tensor]:
@@ -115,21 +118,17 @@ def radial_psd(pictures: Tensor) -> Tensor:
 
 
 def tone_statistics(pictures: Tensor) -> Tensor:
-    """Return each picture's (brightness, contrast, log sharpness, log grain, log colour grain), (N, 5).
+    """Return each picture's (brightness, contrast, log sharpness, grain), (N, 4).
 
-    Brightness and contrast are mean and deviation of L*, sharpness is mean |band 0|, and grain is the energy of band 0
-    where there is least of it: the lower quartile over boxes of GRAIN_PX, in luma and in what differs from luma. Edges
-    make a picture sharp, noise makes it grainy too; without grain, noise passes for the fine detail that renders lack.
+    Brightness and contrast are mean and deviation of L*, sharpness is mean |band 0|, and grain is the root mean square
+    of band 0's luma where there is least of it: the lower quartile over boxes of GRAIN_PX. Edges make a picture sharp,
+    noise makes it grainy too; without grain, noise passes for the fine detail that renders lack.
     """
     luma = rgb_to_lab(pictures)[:, 0] / 100
     fine = laplacian_bands(pictures)[0]
-    grey = rgb_to_grayscale(fine)
-    calm = [
-        F.avg_pool2d(x.square().mean(1, keepdim=True), GRAIN_PX).flatten(1).quantile(0.25, dim=1).sqrt()
-        for x in (grey, fine - grey)
-    ]
-    logs = [torch.log10(x + 1e-4) for x in (fine.abs().mean((1, 2, 3)), *calm)]
-    return torch.stack([luma.mean((1, 2)), luma.std((1, 2)), *logs], dim=1)
+    sharp = fine.abs().mean((1, 2, 3))
+    grain = F.avg_pool2d(rgb_to_grayscale(fine).square(), GRAIN_PX).flatten(1).quantile(0.25, dim=1).sqrt()
+    return torch.stack([luma.mean((1, 2)), luma.std((1, 2)), torch.log10(sharp + 1e-5), grain], dim=1)
 
 
 def features(pictures: Tensor) -> Tensor:
@@ -309,7 +308,7 @@ def _quantiles(rows: Tensor) -> Tensor:
     return ordered[:, place]
 
 
-def _emd(a: Tensor, b: Tensor) -> Tensor:
-    """Return the earth mover's distance per column of (N, C) and (M, C), in deviations of b."""
+def _emd(a: Tensor, b: Tensor, least: float = 1e-3) -> Tensor:
+    """Return the earth mover's distance per column of (N, C) and (M, C), in deviations of b and `least` more."""
     found, wanted = _quantiles(a.T), _quantiles(b.T)
-    return (found - wanted).abs().mean(1) / (b.std(0) + 1e-3)
+    return (found - wanted).abs().mean(1) / (b.std(0) + least)

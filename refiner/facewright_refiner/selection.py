@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from facewright_refiner import drift, guides
-from facewright_refiner.realism import Reference
+from facewright_refiner.realism import BANDS, Distances, Reference
 from facewright_refiner.trainer import Trainer
 
 PERCENTILE = 95
-LEAST = 0.02
-"""A distance that raw probes already fall below is counted in units of this: less is between halves of one set."""
+LEAST = Distances((0.03,) * BANDS, psd=0.05, lab=0.03, tone=0.2, grain=0.4)
+"""Least units of realism.Distances: about what lies between two halves of some hundred real pictures (measured)."""
 ROUND_IRIS = 1.6
 """Half-width of a window, in radii of what is seen of the iris; as drift.windows_of has it of the limbus."""
 
@@ -31,7 +31,8 @@ class Standard:
     def __init__(self, held: Tensor, trainer: Trainer) -> None:
         self.reference = Reference(levels(held.float()))
         self.raw = images(trainer.probes)
-        self.scale = np.maximum(self.reference.distances(levels(trainer.probes.cpu())).flat(), LEAST)
+        raw = self.reference.distances(levels(trainer.probes.cpu()))
+        self.scale = np.maximum(raw.flat(), LEAST._replace(swd=LEAST.swd[: len(raw.swd)]).flat())
         self.windows = [{}] * len(self.raw)
         if trainer.synthetic.guides is not None:
             self.windows = [windows_of(g.float().numpy()) for g in trainer.synthetic.guides[trainer.probe_places]]
