@@ -21,7 +21,7 @@ from facewright.rng import stream
 
 EDGE = 64
 """Longer edge in px of what the network sees."""
-STEPS, BATCH = 600, 24
+STEPS, BATCH = 400, 16
 TURN, ZOOM, SHIFT = 25.0, 1.35, 0.12
 """Training views: degrees, factor, and share of the width."""
 SPREAD = 1.2

@@ -75,6 +75,17 @@ def test_a_ridge_regression_chooses_what_generalises():
     assert fitted(unseen)[:, 1].std() < 0.5  # noise is not fitted
 
 
+def test_each_label_is_read_from_the_columns_that_tell_it():
+    random = np.random.default_rng(0)
+    features = random.normal(size=(60, 30))
+    labels = np.stack([features[:, 2], features[:, 25]], axis=1) + 0.05 * random.normal(size=(60, 2))
+    fitted = ridge(features, labels, [np.arange(10), np.arange(20, 30)])
+    assert not fitted.weights[10:, 0].any()
+    assert not fitted.weights[:20, 1].any()
+    unseen = random.normal(size=(100, 30))
+    assert np.corrcoef(fitted(unseen)[:, 1], unseen[:, 25])[0, 1] > 0.95
+
+
 def test_labels_of_the_framing_follow_a_crop():
     labels = np.zeros((1, len(LABELS)))
     columns = list(LABELS)
