@@ -327,7 +327,7 @@ def _written(
     for person in (True, False):
         members = [factor for factor in factors if factor.person == person]
         if members:
-            weights = rake(rows, {factor: shares[factor.name].after or () for factor in members})
+            weights = rake(rows, [(factor, shares[factor.name]) for factor in members])
             tables.append(table(rows, members, weights, tuple(chosen)))
     changes |= {path: "auto" for joint in tables for path in joint["fields"]}
     width = float(columns_of(rows, ["image.width"])["image.width"][0])

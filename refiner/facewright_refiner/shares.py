@@ -10,7 +10,7 @@ weighted until every factor has its shares (raking, Deming & Stephan 1940). So l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,8 +27,12 @@ STEPS = 300
 """Steps of expectation maximisation: of a few classes it has then converged."""
 DOUBT = 0.5
 """Renders that are added to every count of one class taken for another: what was never seen may still happen."""
+THREE = 3.0
+"""What none of n people shows may still be as common as 3 / n (the rule of three, Hanley & Lippman-Hand, JAMA 1983)."""
 ROUNDS = 60
 """Rounds of raking."""
+OR = " or "
+"""Between the names of classes that became one."""
 RAREST = 0.002
 """Least share that is asked of raking for a class."""
 
@@ -60,6 +64,10 @@ class Shares(NamedTuple):
         )
 
 
+def _plain(shares: np.ndarray) -> tuple[float, ...]:
+    return tuple(map(float, shares))
+
+
 def _sd(share: float) -> float:
     return (share * (1 - share)) ** 0.5
 
@@ -79,12 +87,43 @@ class Answers(NamedTuple):
 
 
 def fit_shares(factor: Factor, before: Sequence[float], answers: Answers, groups: Sequence[str], seed: int) -> Shares:
-    """Fit the shares of a factor's classes; `before` (C,) are those of the recipe, `groups` name siblings (M,)."""
-    found = Shares(factor.name, factor.classes, answers.score, tuple(map(float, before)))
+    """Fit the shares of a factor's classes; `before` (C,) are those of the recipe, `groups` name siblings (M,).
+
+    Where so many classes cannot be told apart, the two that are mixed up most become one, until two are left.
+    """
+    found = Shares(factor.name, factor.classes, answers.score, _plain(np.array(before)))
     counts = np.bincount(answers.known, minlength=len(factor.classes))
-    scarce = [name for name, count, share in zip(factor.classes, counts, before, strict=True) if count < LEAST_OF_CLASS]
+    scarce = [name for name, count in zip(factor.classes, counts, strict=True) if count < LEAST_OF_CLASS]
     if scarce:
         return found._replace(why=f"stays: fewer than {LEAST_OF_CLASS} renders show {scarce[0]}")
+    first = tried = _fit(found, answers, groups, seed)
+    while not tried.after and len(tried.classes) > 2:
+        found, answers = _merged(found, answers)
+        tried = _fit(found, answers, groups, seed)
+    return tried if tried.after else first
+
+
+def _merged(found: Shares, answers: Answers) -> tuple[Shares, Answers]:
+    """Return both with the two classes as one that are taken for each other most often."""
+    taken = _Sorter.of(answers.known, answers.seen)(answers.seen)
+    mixed = _counts(answers.known, taken, len(found.classes))
+    mixed = np.triu(mixed + mixed.T, 1)
+    one, other = (int(n) for n in np.unravel_index(mixed.argmax(), mixed.shape))
+
+    def merge(columns: np.ndarray) -> np.ndarray:
+        columns = columns.copy()
+        columns[..., one] += columns[..., other]
+        return np.delete(columns, other, axis=-1)
+
+    classes = list(found.classes)
+    classes[one] += OR + classes.pop(other)
+    known = np.where(answers.known == other, one, answers.known)
+    both = Answers(known - (known > other), merge(answers.seen), merge(answers.wanted))
+    before = _plain(merge(np.array(found.before)))
+    return Shares(found.name, tuple(classes), both.score, before), both
+
+
+def _fit(found: Shares, answers: Answers, groups: Sequence[str], seed: int) -> Shares:
     if found.score < PROVEN:
         return found._replace(
             why=f"stays: its estimator explains {max(0.0, found.score):.2f} of the variance, less than {PROVEN}"
@@ -96,18 +135,20 @@ def fit_shares(factor: Factor, before: Sequence[float], answers: Answers, groups
             why=f"stays: {100 * (~kept).mean():.0f} % of the real pictures look to its estimator like no render"
         )
     told = sorter(answers.wanted)[kept]
-    after = _shares(answers.known, sorter(answers.seen), told, len(factor.classes))
+    after = _shares(answers.known, sorter(answers.seen), told, len(found.classes))
     names = np.asarray(groups)[kept]
     members = [np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())]
-    random = stream(seed, 0, f"matching.shares.{factor.name}")
+    random = stream(seed, 0, f"matching.shares.{found.name}")
     draws = []
     for _ in range(DRAWS):
         drawn = random.integers(0, len(answers.known), len(answers.known))
         people = np.concatenate([members[n] for n in random.integers(0, len(members), len(members))])
         again = sorter(answers.seen[drawn])
-        draws.append(_shares(answers.known[drawn], again, told[people], len(factor.classes)))
-    low, high = (tuple(map(float, np.percentile(draws, at, axis=0))) for at in (2.5, 97.5))
-    found = found._replace(after=tuple(map(float, after)), low=low, high=high)
+        draws.append(_shares(answers.known[drawn], again, told[people], len(found.classes)))
+    low, high = np.percentile(draws, (2.5, 97.5), axis=0)
+    unseen = min(1.0, THREE / len(members))
+    low, high = np.minimum(low, 1 - unseen), np.maximum(high, unseen)
+    found = found._replace(after=_plain(after), low=_plain(low), high=_plain(high))
     if found.width > SURE:
         why = f"stays: its shares would be known to {found.width:.1f} standard deviations only"
         return found._replace(after=None, low=None, high=None, why=why)
@@ -148,23 +189,28 @@ class _Sorter(NamedTuple):
 
 def _shares(known: np.ndarray, taken: np.ndarray, told: np.ndarray, classes: int) -> np.ndarray:
     """Return shares (C,) among pictures taken for `told` (M,), if renders of classes `known` are taken for `taken`."""
+    return weights_of(_counts(known, taken, classes)[:, told].T, STEPS)
+
+
+def _counts(known: np.ndarray, taken: np.ndarray, classes: int) -> np.ndarray:
+    """Return how often each class is taken for which, (C, C), rows of sum 1."""
     counts = np.full((classes, classes), DOUBT)
     np.add.at(counts, (known, taken), 1)
-    return weights_of((counts / counts.sum(1, keepdims=True))[:, told].T, STEPS)
+    return counts / counts.sum(1, keepdims=True)
 
 
-def rake(rows: Sequence[Row], wanted: Mapping[Factor, Sequence[float]]) -> np.ndarray:
+def rake(rows: Sequence[Row], wanted: Sequence[tuple[Factor, Shares]]) -> np.ndarray:
     """Return weights (N,) of rows that give every factor its shares, as near the rows' own joint ones as can be."""
     weights = np.full(len(rows), 1 / len(rows))
-    masks = {
-        factor: np.array([[factor.of(row) == name for row in rows] for name in factor.classes]) for factor in wanted
-    }
+    goals = []
+    for factor, shares in wanted:
+        drawn = [factor.of(row) for row in rows]
+        mask = np.array([[name in words.split(OR) for name in drawn] for words in shares.classes])
+        goal = np.where(mask.any(1), np.maximum(shares.after or shares.before, RAREST), 0.0)
+        goals.append((mask, goal / goal.sum()))
     for _ in range(ROUNDS):
-        for factor, shares in wanted.items():
-            have = masks[factor] @ weights
-            there = have > 0
-            goal = np.where(there, np.maximum(shares, RAREST), 0.0)
-            weights = weights * (masks[factor].T @ np.where(there, goal / goal.sum() / np.maximum(have, 1e-12), 0.0))
+        for mask, goal in goals:
+            weights = weights * (mask.T @ (goal / np.maximum(mask @ weights, 1e-12)))
     return weights / weights.sum()
 
 

@@ -5,14 +5,18 @@ import json
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from facewright import Recipe, sample
 from facewright.cli import main
+from facewright.dataset.card import Card
+from facewright.dataset.writer import open_for_writing
 from facewright.errors import DatasetError
-from facewright_refiner import deconvolution, estimators, fits, keypoints, regions
+from facewright.mock import MockRenderer
+from facewright_refiner import deconvolution, estimators, fits, keypoints, matching, regions, shares
 from facewright_refiner.fits import Readings, fit_group
 from facewright_refiner.knobs import KNOBS
-from facewright_refiner.matching import fitted_knobs, match, proposal
+from facewright_refiner.matching import fitted_knobs, match, proposal, rows_of
 from facewright_refiner.pictures import find_pictures
 
 BOUNDS = {knob.path: knob.bounds(300.0) for knob in KNOBS}
@@ -159,6 +163,40 @@ def test_the_command_writes_a_recipe_that_says_what_was_fitted(painted, monkeypa
     )
     assert again.recipe == matched
     assert said == ["deconvolving"]  # the estimates were kept
+
+
+def test_kinds_of_people_are_written_as_people_that_the_recipe_draws(tmp_path, monkeypatch):
+    monkeypatch.setattr(keypoints, "STEPS", 3)
+    monkeypatch.setattr(regions, "STEPS", 2)
+    monkeypatch.setattr(deconvolution, "DRAWS", 4)
+    monkeypatch.setattr(shares, "DRAWS", 4)
+    monkeypatch.setattr(estimators, "LEAST_RENDERS", 20)
+    monkeypatch.setitem(matching.PEOPLE, "face", 60)
+    for module in (fits, shares):  # three steps prove nothing; what is written is the point
+        monkeypatch.setattr(module, "SURE", 99.0)
+        monkeypatch.setattr(module, "PROVEN", -99.0)
+        monkeypatch.setattr(module, "STRANGE", 1.0)
+    recipe = Recipe.load("face", ["image.width=48", "image.height=48"])
+    wide = proposal(recipe, {}, (48, 48), rows_of(recipe, 0))
+    (tmp_path / "real").mkdir()
+    with open_for_writing(tmp_path / "renders", Card.of(wide, 1).extended(0, 40)) as writer, MockRenderer() as render:
+        for index in range(40):
+            made = render(sample(wide, 1, index), wide.outputs)
+            writer.write(made)
+            Image.fromarray(made.rgb).save(tmp_path / "real" / f"{index:03}a.png")
+    found = match(
+        recipe, find_pictures(tmp_path / "real"), tmp_path / "out", renders=tmp_path / "renders", log=lambda text: None
+    )
+    assert found.shares["hair"].after
+    assert "# shares of hair: bare " in (tmp_path / "out" / "recipe.yaml").read_text()
+    assert {one["factor"] for one in found.to_data()["shares"]} == set(found.shares)
+    people = next(table for table in found.recipe.joints if "subject.hair.style" in table.fields)
+    drawn = {row["subject.hair.style"]: row["subject.head.gender"] for row in rows_of(recipe, 0)}
+    gender, style = (people.fields.index(path) for path in ("subject.head.gender", "subject.hair.style"))
+    assert {row[style] for row in people.rows} <= set(drawn)
+    assert any(row[gender] == pytest.approx(drawn[row[style]], abs=1e-3) for row in people.rows)
+    assert any("expression.mood" in table.fields for table in found.recipe.joints)
+    assert sample(found.recipe, 5, 3).subject.hair.style in drawn
 
 
 def test_a_set_that_is_too_small_is_refused(painted, tmp_path):
