@@ -1,6 +1,6 @@
 """Estimators that read pose, gaze, framing, light, skin and kinds of people from a picture, trained on our own labels.
 
-One network finds key points (keypoints.py), another regions (regions.py); ridge regressions read labels of shape from
+A network finds key points and regions (keypoints.py, regions.py); ridge regressions read labels of shape from
 where points and regions lie, labels of light and colour from the colours there, and what is one of several kinds from
 all of it. That is learned from some hundred renders.
 
@@ -19,21 +19,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
 
 from facewright.errors import UserError
 from facewright.rng import stream
-from facewright_refiner.keypoints import Finder, find, mirrored, train_finder
+from facewright_refiner.keypoints import Finder, Found, find, mirror, train_finder
 from facewright_refiner.knobs import FACTORS, Factor
-from facewright_refiner.regions import REGIONS, area_features, find_regions, hair_features, tone_features, train_regions
+from facewright_refiner.regions import REGIONS, area_features, hair_features, tone_features
 
 FOLDS = 3
 LEAST_RENDERS = 60
 """Labelled pictures below which nothing is trained."""
 PROVEN = 0.3
 """Share of a label's variance that its estimator must explain on held-out renders (R²) before it is believed."""
-RIDGES = (0.1, 1.0, 10.0, 100.0, 1000.0)
+RIDGES = (1.0, 10.0, 100.0, 1000.0, 10000.0)
 """Strengths of regularisation that are tried, by leave-one-out."""
+FARTHEST = 3.0
+"""Deviations at which a feature is cut: a region that no render of the training had must not decide alone."""
 BRIGHTEST, DARKEST = 1.0, 0.004
 """Colours are read in stops between these."""
 
@@ -130,33 +132,22 @@ LABELS: dict[str, Label] = {
     },
 }
 """What is read. The last are the classes of factors, of faces alone."""
-FACES_ONLY = tuple(name for name, label in LABELS.items() if label.kind)
 
 
 class Reader(NamedTuple):
-    """The estimators of one fold: networks for key points and regions (None: untaught), a regression on features."""
+    """The estimators of one fold: a network for key points and regions, and a regression on features."""
 
     finder: Finder
-    regions: nn.Module | None
     scene: str
     regression: Ridge
 
     def read(self, pictures: Tensor) -> np.ndarray:
         """Return (M, L) estimates of (M, 3, H, W), each the mean of two: from the picture and from its mirror image."""
-        swap, sign = mirrored(self.scene), np.array([label.flip for label in LABELS.values()])
-        points = find(self.finder, pictures)
-        again = find(self.finder, pictures.flip(-1))[:, swap] * (-1, 1) + (1, 0)
-        points = (points + again) / 2
-        flipped = points[:, swap] * (-1, 1) + (1, 0)
-        there = find_regions(self.regions, pictures) if self.regions else None
-        sides = [
-            self.regression(features_of(where, views, areas, self.scene).all)
-            for where, views, areas in (
-                (points, pictures, there),
-                (flipped, pictures.flip(-1), None if there is None else there.flip(-1)),
-            )
-        ]
-        return (sides[0] + sides[1] * sign) / 2
+        sign = np.array([label.flip for label in LABELS.values()])
+        found = find(self.finder, pictures, self.scene)
+        twins = (found, pictures), (mirror(found, self.scene), pictures.flip(-1))
+        one, other = (self.regression(features_of(there, views, self.scene).all) for there, views in twins)
+        return (one + other * sign) / 2
 
 
 class Ridge(NamedTuple):
@@ -169,7 +160,7 @@ class Ridge(NamedTuple):
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Return (N, L) of features (N, F)."""
-        return (features - self.mean) / self.scale @ self.weights + self.offset
+        return np.clip((features - self.mean) / self.scale, -FARTHEST, FARTHEST) @ self.weights + self.offset
 
 
 def plainly(label: Label, values: np.ndarray) -> np.ndarray:
@@ -189,6 +180,11 @@ class Estimators:
     estimates: np.ndarray
     scores: np.ndarray
     readers: tuple[Reader, ...]
+
+    @property
+    def of_faces(self) -> bool:
+        """Whether they read faces; classes of factors are told of faces alone."""
+        return any(reader.scene == "face" for reader in self.readers)
 
     def read(self, pictures: Tensor) -> np.ndarray:
         """Return estimates (M, L) of (M, 3, H, W) in [0, 1]; picture j is read by reader j mod FOLDS."""
@@ -229,7 +225,7 @@ def fit_estimators(
 
     `points` (N, P, 2) are their key points in widths, `known` (N, L) their labels, of a `scene` (face or eye), and
     `regions` (N, H, W) uint8 their regions; without them less is read. `steps` (0: as many as they need) are those of
-    the key points' network. Raises UserError where there are too few renders.
+    the network. Raises UserError where there are too few renders.
     """
     if len(pictures) < LEAST_RENDERS:
         raise UserError(
@@ -241,10 +237,9 @@ def fit_estimators(
         log(f"training estimators, part {n + 1} of {FOLDS}")
         seen = fold != n
         part = pictures[torch.from_numpy(seen)]
-        finder = train_finder(part, points[seen], scene, seed * FOLDS + n, steps)
         there = regions[torch.from_numpy(seen)] if regions is not None else None
-        finder_of_regions = train_regions(part, there, scene, seed * FOLDS + n) if there is not None else None
-        readers.append(_reader(finder, finder_of_regions, scene, part, known[seen]))
+        finder = train_finder(part, points[seen], scene, seed * FOLDS + n, steps, there)
+        readers.append(_reader(finder, scene, part, known[seen]))
         estimates[~seen] = readers[-1].read(pictures[torch.from_numpy(~seen)])
     variance = known.var(0)
     error = ((estimates - known) ** 2).mean(0)
@@ -272,10 +267,11 @@ class Features(NamedTuple):
         return np.concatenate([self.groups[name] for name in names])
 
 
-def features_of(points: np.ndarray, pictures: Tensor, there: Tensor | None, scene: str) -> Features:
-    """Return the features of pictures (N, 3, H, W) with key points (N, P, 2) and probabilities of regions `there`."""
+def features_of(found: Found, pictures: Tensor, scene: str) -> Features:
+    """Return the features of pictures (N, 3, H, W) with what was found in them."""
+    points, there = found
     parts = {"points": shape_features(points), "colours": colour_features(points, pictures)}
-    if there is not None:
+    if there.shape[1]:
         parts["areas"] = area_features(there)
         parts["hair"] = hair_features(there, points, list(REGIONS[scene]))
         parts["tones"] = tone_features(there, pictures)
@@ -292,18 +288,19 @@ OPTIONS = {
 """Groups of features that a label may be read from: those that generalise best are taken."""
 
 
-def _reader(finder: Finder, regions: nn.Module | None, scene: str, pictures: Tensor, known: np.ndarray) -> Reader:
-    """Return the estimators on top of the networks; regressions see every picture and its mirror image, as found."""
+def _reader(finder: Finder, scene: str, pictures: Tensor, known: np.ndarray) -> Reader:
+    """Return the estimators on top of the network; regressions see every picture and its mirror image, as found."""
     sign = np.array([label.flip for label in LABELS.values()])
-    both, labels = torch.cat([pictures, pictures.flip(-1)]), np.concatenate([known, known * sign])
-    there = find_regions(regions, both) if regions else None
-    found = features_of(find(finder, both), both, there, scene)
+    found = find(finder, pictures, scene)
+    one = features_of(found, pictures, scene)
+    both = np.concatenate([one.all, features_of(mirror(found, scene), pictures.flip(-1), scene).all])
+    labels = np.concatenate([known, known * sign])
     kinds = ["kind" if label.kind else "colour" if label.colour else "shape" for label in LABELS.values()]
     fitted = {
-        kind: ridge(found.all, labels, [found.columns(names) for names in options if {*names} <= {*found.groups}])
+        kind: ridge(both, labels, [one.columns(names) for names in options if {*names} <= {*one.groups}], twins=True)
         for kind, options in OPTIONS.items()
     }
-    return Reader(finder, regions, scene, _picked([fitted[kind] for kind in kinds]))
+    return Reader(finder, scene, _picked([fitted[kind] for kind in kinds]))
 
 
 def _picked(fits: Sequence[Ridge]) -> Ridge:
@@ -333,25 +330,36 @@ def colour_features(points: np.ndarray, pictures: Tensor) -> np.ndarray:
     return torch.log2(values).double().numpy()
 
 
-def ridge(features: np.ndarray, labels: np.ndarray, options: Sequence[np.ndarray] = ()) -> Ridge:
+def ridge(
+    features: np.ndarray, labels: np.ndarray, options: Sequence[np.ndarray] = (), *, twins: bool = False
+) -> Ridge:
     """Return the regression of labels (N, L) on features (N, F), each as it generalises best.
 
     Best by leave-one-out, which a ridge regression has in closed form, among strengths and among `options`, which are
-    columns of the features (all, if there are none).
+    columns of the features (all, if there are none). With `twins` row n + N / 2 is the mirror image of row n, and both
+    are left out together: who has seen the one knows the other.
     """
     mean, scale = features.mean(0), features.std(0) + 1e-6
-    x, offset = (features - mean) / scale, labels.mean(0)
+    x, offset = np.clip((features - mean) / scale, -FARTHEST, FARTHEST), labels.mean(0)
     y = labels - offset
     found, errors = [], []
     for columns in options or [np.arange(x.shape[1])]:
         u, s, vt = np.linalg.svd(x[:, columns], full_matrices=False)
         for strength in RIDGES:
             shrink = s**2 / (s**2 + strength)
-            rest = y - u @ (shrink[:, None] * (u.T @ y))
-            leverage = ((u**2) * shrink).sum(1)
-            errors.append(((rest / (1 - leverage.clip(max=0.999))[:, None]) ** 2).mean(0))
+            rest = _left_out(u, shrink, y, 2 if twins else 1)
+            errors.append((rest**2).mean(0))
             found.append(np.zeros((x.shape[1], y.shape[1])))
             found[-1][columns] = vt.T @ ((s / (s**2 + strength))[:, None] * (u.T @ y))
     best = np.argmin(errors, axis=0)
     weights = np.stack([found[n][:, column] for column, n in enumerate(best)], axis=1)
     return Ridge(mean, scale, weights, offset)
+
+
+def _left_out(u: np.ndarray, shrink: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
+    """Return the errors (N, L) at rows that are left out together with their `size` - 1 twins, N / size rows on."""
+    rest = y - u @ (shrink[:, None] * (u.T @ y))
+    parts = u.reshape(size, -1, u.shape[1])
+    leverage = np.einsum("anf,f,bnf->nab", parts, shrink, parts)
+    apart = np.linalg.inv(np.eye(size) * (1 + 1e-6) - leverage)
+    return np.einsum("nab,bnl->anl", apart, rest.reshape(size, -1, y.shape[1])).reshape(y.shape)

@@ -39,7 +39,7 @@ COUNT = 400
 """Renders that a match makes for itself."""
 LEAST_REAL = 40
 """Real pictures (of different people, as far as file names tell) below which nothing is fitted."""
-VERSION = 2
+VERSION = 3
 """Of what estimators are, for the estimates that are kept."""
 FIRST = 0.33
 """Share of the renders that are spread over all bounds; the others are near what these say."""
@@ -129,18 +129,18 @@ def match(
     bounds = {knob.path: knob.bounds(float(np.median(before[knob.path]))) for knob in knobs}
     out.mkdir(parents=True, exist_ok=True)
 
-    def rendered(folder: Path, ends: Mapping[str, tuple[float, float]], frames: int) -> Renders:
-        order = Order(proposal(recipe, ends, found.size, rows), seed, 0, frames)
+    def rendered(folder: Path, ends: Mapping[str, tuple[float, float]], start: int, frames: int) -> Renders:
+        order = Order(proposal(recipe, ends, found.size, rows), seed, start, frames)
         generate(order, folder, station or Station(), workers, emit or (lambda event: None))
         return renders_in_view(folder, found.size)
 
     if renders is None:
         first = min(count, max(LEAST_RENDERS, round(FIRST * count)))
-        ours = rendered(out / "renders", bounds, first)
+        ours = rendered(out / "renders", bounds, 0, first)
         if count > first:
             look = _readings(found, ours, out / "first.npz", seed, log, first=True)
             near = _nearer(knobs, bounds, look, before, found, seed)
-            ours = together(ours, rendered(out / "renders-near", near, count - first))
+            ours = together(ours, rendered(out / "renders-near", near, first, count - first))
     else:
         ours = renders_in_view(renders, found.size)
     readings = _readings(found, ours, out / "readings.npz", seed, log)
@@ -267,9 +267,9 @@ def _readings(
 ) -> Readings:
     """Return what estimators trained on `ours` read; kept in `cache`, which is used again for the same pictures.
 
-    A `first` look needs no regions and half of the training.
+    A `first` look has half of the training.
     """
-    there, steps = (None, keypoints.STEPS // 2) if first else (ours.regions, keypoints.STEPS)
+    there, steps = ours.regions, keypoints.STEPS // 2 if first else keypoints.STEPS
     key = hashlib.blake2b(repr((VERSION, seed, steps, real.paths, ours.indices, list(LABELS))).encode(), digest_size=8)
     key.update(real.pictures.numpy().tobytes() + ours.pictures.numpy().tobytes() + ours.labels.tobytes())
     key.update(there.numpy().tobytes() if there is not None else b"")

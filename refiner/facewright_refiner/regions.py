@@ -1,4 +1,4 @@
-"""A small network that finds regions (skin, hair, teeth, glasses, iris ...), trained on the exact masks of renders.
+"""Regions of a picture (skin, hair, teeth, glasses, iris ...), which a network finds (keypoints.py), as numbers.
 
 How much of a picture is hair, how high the mouth is open and what colour skin is are then numbers of any picture, and
 estimators read from them what key points do not hold. Regions are without sides, so that a mirrored picture has the
@@ -12,17 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
 
 from facewright.schema import Label
-from facewright_refiner.tasks.base import Prepared
-from facewright_refiner.tasks.segmentation import IGNORE, SegmentationTask
-from facewright_refiner.tasks.training import Budget, train
+from facewright_refiner.tasks.segmentation import IGNORE
 
-STEPS = 250
-"""Steps of a training: as the key points' network, it has some hundred renders."""
-EDGE = 72
-"""Longer edge in px of what the network sees: teeth are 2 px high in a picture of a head and shoulders."""
 GRID = ((-3.0, -2.0, 0.0, 2.0, 3.0), (-4.2, -3.2, -2.2, 0.0, 2.0, 4.0))
 """Places across and down about the face, in its points' standard deviation, where hair is looked for."""
 FAINT = 2e-4
@@ -76,37 +70,6 @@ def region_ids(ids: np.ndarray, scene: str) -> np.ndarray:
     return table[ids]
 
 
-def train_regions(pictures: Tensor, regions: Tensor, scene: str, seed: int, steps: int = 0) -> nn.Module:
-    """Return a network trained on (N, 3, H, W) in [0, 1] with `regions` (N, H, W) uint8, for `steps` (0: STEPS)."""
-    height, width = _size(pictures)
-    task = SegmentationTask(height, width, classes=tuple(REGIONS[scene]), title="regions")
-    ids = F.interpolate(regions[:, None].float(), size=(height, width), mode="nearest-exact")[:, 0].to(torch.uint8)
-    names = tuple(str(n) for n in range(len(pictures)))
-    data = Prepared((255 * small(pictures)).round().to(torch.uint8), ids, names, names)
-    return train(task, data, Budget(steps=steps or STEPS), seed)
-
-
-@torch.inference_mode()
-def find_regions(network: nn.Module, pictures: Tensor) -> Tensor:
-    """Return probabilities (N, R, h, w) of regions in (N, 3, H, W), the mean of those of the picture and its mirror."""
-    parts = []
-    for part in small(pictures).split(64):
-        parts.append((network(part).softmax(1) + network(part.flip(-1)).softmax(1).flip(-1)) / 2)
-    return torch.cat(parts)
-
-
-def small(pictures: Tensor) -> Tensor:
-    """Return (N, 3, H, W) at the network's size."""
-    return F.interpolate(pictures, size=_size(pictures), mode="bilinear", antialias=True, align_corners=False)
-
-
-def _size(pictures: Tensor) -> tuple[int, int]:
-    """Return height and width in px: the longer edge EDGE, both multiples of 8."""
-    height, width = pictures.shape[-2:]
-    edge = max(height, width)
-    return max(16, 8 * round(EDGE * height / edge / 8)), max(16, 8 * round(EDGE * width / edge / 8))
-
-
 def area_features(found: Tensor) -> np.ndarray:
     """Return (N, 5 R): roots of the regions' shares, their middles (x, y) and spreads (x, y), in widths.
 
@@ -131,7 +94,8 @@ def area_features(found: Tensor) -> np.ndarray:
 
 def tone_features(found: Tensor, pictures: Tensor) -> np.ndarray:
     """Return (N, 3 R): mean colours of the regions in stops; those of the picture for what is not there."""
-    pictures = small(pictures)
+    size = found.shape[-2:]
+    pictures = F.interpolate(pictures, size=size, mode="bilinear", antialias=True, align_corners=False)
     whole = pictures.mean((2, 3))[:, None]
     sums = torch.einsum("nrhw,nchw->nrc", found, pictures) / (found.shape[-2] * found.shape[-1])
     mean = (sums + FAINT * whole) / (found.mean((2, 3)) + FAINT)[..., None]

@@ -13,7 +13,7 @@ from facewright.dataset.card import Card
 from facewright.dataset.writer import open_for_writing
 from facewright.errors import DatasetError
 from facewright.mock import MockRenderer
-from facewright_refiner import deconvolution, estimators, fits, keypoints, matching, regions, shares
+from facewright_refiner import deconvolution, estimators, fits, keypoints, matching, shares
 from facewright_refiner.fits import Readings, fit_group
 from facewright_refiner.knobs import KNOBS
 from facewright_refiner.matching import fitted_knobs, match, proposal, rows_of
@@ -130,7 +130,6 @@ def test_a_proposal_spreads_what_varies_and_keeps_what_the_user_holds():
 
 def test_the_command_writes_a_recipe_that_says_what_was_fitted(painted, monkeypatch, capsys):
     monkeypatch.setattr(keypoints, "STEPS", 12)
-    monkeypatch.setattr(regions, "STEPS", 4)
     monkeypatch.setattr(deconvolution, "DRAWS", 4)
     monkeypatch.setattr(estimators, "LEAST_RENDERS", 20)
     monkeypatch.setattr(fits, "SURE", 99.0)
@@ -167,7 +166,6 @@ def test_the_command_writes_a_recipe_that_says_what_was_fitted(painted, monkeypa
 
 def test_kinds_of_people_are_written_as_people_that_the_recipe_draws(tmp_path, monkeypatch):
     monkeypatch.setattr(keypoints, "STEPS", 3)
-    monkeypatch.setattr(regions, "STEPS", 2)
     monkeypatch.setattr(deconvolution, "DRAWS", 4)
     monkeypatch.setattr(shares, "DRAWS", 4)
     monkeypatch.setattr(estimators, "LEAST_RENDERS", 20)
