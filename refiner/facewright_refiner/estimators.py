@@ -360,6 +360,6 @@ def _left_out(u: np.ndarray, shrink: np.ndarray, y: np.ndarray, size: int) -> np
     """Return the errors (N, L) at rows that are left out together with their `size` - 1 twins, N / size rows on."""
     rest = y - u @ (shrink[:, None] * (u.T @ y))
     parts = u.reshape(size, -1, u.shape[1])
-    leverage = np.einsum("anf,f,bnf->nab", parts, shrink, parts)
+    leverage = np.einsum("anf,f,bnf->nab", parts, shrink, parts) + 1 / len(u)  # the mean has seen them too
     apart = np.linalg.inv(np.eye(size) * (1 + 1e-6) - leverage)
     return np.einsum("nab,bnl->anl", apart, rest.reshape(size, -1, y.shape[1])).reshape(y.shape)

@@ -24,7 +24,7 @@ from facewright_refiner.tasks.segmentation import IGNORE, region_loss
 
 EDGE = 64
 """Longer edge in px of what the network sees."""
-STEPS, BATCH = 450, 16
+STEPS, BATCH = 800, 16
 WIDTH = 20
 """Channels of the network's finest level."""
 TURN, ZOOM, SHIFT = 25.0, 1.35, 0.12
