@@ -67,7 +67,7 @@ def main() -> None:
     lines = [
         "# Hidden shares of four classes, found again",
         "",
-        f"{args.trials} simulated sets a row; shares drawn from all that are possible. `python benchmarks/gap/shares.py`",
+        f"{args.trials} simulated sets a row, of any shares. `python benchmarks/gap/shares.py`",
         "",
         "| estimator's R² | renders | real pictures | fitted | classes told | error of a share | by counting alone "
         "| truth in its 95 % interval |",
