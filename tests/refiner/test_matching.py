@@ -168,6 +168,7 @@ def test_kinds_of_people_are_written_as_people_that_the_recipe_draws(tmp_path, m
     monkeypatch.setattr(keypoints, "STEPS", 3)
     monkeypatch.setattr(deconvolution, "DRAWS", 4)
     monkeypatch.setattr(shares, "DRAWS", 4)
+    monkeypatch.setattr(shares, "LEAST_OF_CLASS", 1)
     monkeypatch.setattr(estimators, "LEAST_RENDERS", 20)
     monkeypatch.setitem(matching.PEOPLE, "face", 60)
     for module in (fits, shares):  # three steps prove nothing; what is written is the point
