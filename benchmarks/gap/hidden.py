@@ -18,7 +18,7 @@ import numpy as np
 
 import facewright.dataset
 from facewright.sample import data_at
-from facewright_refiner.matching import _summary
+from facewright_refiner.fits import summary_of
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def compared(fit: dict, samples: list[dict]) -> dict:
-    true = _summary(np.array([float(data_at(data, fit["path"])) for data in samples]))
+    true = summary_of(np.array([float(data_at(data, fit["path"])) for data in samples]))
     return {**fit, "true": {"mean": round(true.mean, 4), "sd": round(true.sd, 4)}}
 
 

@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from refiner_sensor import machine
 
 from facewright_refiner.diversity import wasserstein
-from facewright_refiner.matching import KNOBS, Knob, Readings, Summary, _summary, fit_group
+from facewright_refiner.fits import Readings, Summary, fit_group, summary_of
+from facewright_refiner.knobs import KNOBS, Knob
 
 NOISES = (0.05, 0.1, 0.15)
 GROUPS = {"exposure": 1.0, "gaze": 0.5, "pose": 0.5}
@@ -52,7 +53,7 @@ def main() -> None:
 
 def trial(knobs: list[Knob], noise: float, number: int, args: argparse.Namespace) -> list[dict | None]:
     random = np.random.default_rng(number)
-    readings, hidden, naive = Readings({}, {}, {}, {}), {}, {}
+    readings, hidden, naive = Readings({}, {}, {}, {}, {}), {}, {}
     first = random.random(args.real) < 0.7
     for knob in knobs:
         low, high = BOUNDS[knob.path]
@@ -77,7 +78,7 @@ def estimate(place: np.ndarray, noise: float, random: np.random.Generator) -> np
 def result(fit, values, hidden: np.ndarray, naive: np.ndarray) -> dict | None:
     if not fit.after:
         return None
-    inside = [low <= true <= high for low, true, high in zip(fit.low, _summary(hidden), fit.high, strict=True)]
+    inside = [low <= true <= high for low, true, high in zip(fit.low, summary_of(hidden), fit.high, strict=True)]
     distances = [wasserstein(hidden, other) / hidden.std() for other in (values[fit.path], naive)]
     return {"inside": inside, "error": distances[0], "naive": distances[1]}
 

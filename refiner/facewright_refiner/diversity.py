@@ -302,7 +302,9 @@ def examine(folder: Path, real: Path, seed: int = 0, log: Callable[[str], None] 
         )
     else:
         estimators = fit_estimators(
-            renders.pictures, renders.points, renders.labels, renders.people, renders.scene, seed, log=log
+            *(renders.pictures, renders.points, renders.labels, renders.people, renders.scene, seed),
+            regions=renders.regions,
+            log=log,
         )
     diversity = compare(found.pictures, renders.pictures, found.groups, seed, estimators=estimators, log=log)
     if diversity.count < FEW:
@@ -417,6 +419,8 @@ def _factors(real: Tensor, made: Tensor, estimators: Estimators | None) -> tuple
     if estimators:
         read = estimators.read(real)
         for column, (name, score) in enumerate(zip(LABELS, estimators.scores, strict=True)):
+            if LABELS[name].kind and not estimators.of_faces:
+                continue
             if score < PROVEN:
                 unread[name] = float(score)
                 continue

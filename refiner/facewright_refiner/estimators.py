@@ -1,7 +1,8 @@
-"""Estimators that read pose, gaze, framing, light and skin from a picture, trained on our own exact labels.
+"""Estimators that read pose, gaze, framing, light, skin and kinds of people from a picture, trained on our own labels.
 
-A network finds key points (keypoints.py); ridge regressions read labels of shape from where the points lie, and labels
-of light and colour from the colours there. That is learned from some hundred renders.
+A network finds key points and regions (keypoints.py, regions.py); ridge regressions read labels of shape from
+where points and regions lie, labels of light and colour from the colours there, and what is one of several kinds from
+all of it. That is learned from some hundred renders.
 
 Estimators are cross-fitted: each render is read by a network that saw neither it nor its person, so that the scores are
 honest and the error of every estimate has the distribution that it has on unseen pictures. A real picture is read by
@@ -22,15 +23,19 @@ from torch import Tensor
 
 from facewright.errors import UserError
 from facewright.rng import stream
-from facewright_refiner.keypoints import Finder, find, mirrored, train_finder
+from facewright_refiner.keypoints import Finder, Found, find, mirror, train_finder
+from facewright_refiner.knobs import FACTORS, Factor
+from facewright_refiner.regions import REGIONS, area_features, hair_features, tone_features
 
 FOLDS = 3
 LEAST_RENDERS = 60
 """Labelled pictures below which nothing is trained."""
 PROVEN = 0.3
 """Share of a label's variance that its estimator must explain on held-out renders (R²) before it is believed."""
-RIDGES = (0.1, 1.0, 10.0, 100.0, 1000.0)
+RIDGES = (1.0, 10.0, 100.0, 1000.0, 10000.0)
 """Strengths of regularisation that are tried, by leave-one-out."""
+FARTHEST = 3.0
+"""Deviations at which a feature is cut: a region that no render of the training had must not decide alone."""
 BRIGHTEST, DARKEST = 1.0, 0.004
 """Colours are read in stops between these."""
 
@@ -41,8 +46,8 @@ class Label(NamedTuple):
     """Something that is read from pictures.
 
     `of` takes it from a row of attributes (attributes.py), as a logarithm to base 2 where `log`; `flip` is its sign in
-    the mirrored picture; `colour` says that colours carry it, not places. `low` and `high` are words for pictures where
-    it is little or much.
+    the mirrored picture; `colour` says that colours carry it, not places, and `kind` that it is one class of a factor:
+    1 or 0. `low` and `high` are words for pictures where it is little or much.
     """
 
     unit: str
@@ -52,6 +57,7 @@ class Label(NamedTuple):
     flip: int = 1
     colour: bool = False
     log: bool = False
+    kind: bool = False
 
 
 def _column(name: str) -> Callable[[Row], float]:
@@ -74,6 +80,10 @@ def _of_head(angle: str) -> Callable[[Row], float]:
     return lambda row: (
         float(row[f"gaze_{angle}_deg"]) - (float(row[f"head_{angle}_deg"]) if row["gaze.reference"] == "head" else 0.0)
     )
+
+
+def _is(factor: Factor, name: str) -> Callable[[Row], float]:
+    return lambda row: float(factor.of(row) == name)
 
 
 FIELD, SHIFTS = "field", ("shift x", "shift y")
@@ -114,31 +124,30 @@ LABELS: dict[str, Label] = {
     "key temperature": Label("K", _column("light.key_temperature_k"), "in warm light", "in cold light", colour=True),
     "skin melanin": Label("", _column("subject.skin.melanin"), "of light skin", "of dark skin", colour=True),
     "iris melanin": Label("", _column("subject.eye.iris.melanin"), "of light irises", "of dark irises", colour=True),
+    "pupil": Label("mm", _column("subject.eye.pupil_mm"), "with narrow pupils", "with wide pupils"),
+    **{
+        factor.label(name): Label("", _is(factor, name), f"that hardly show {words}", f"that show {words}", kind=True)
+        for factor in FACTORS
+        for name, words in zip(factor.classes, factor.words, strict=True)
+    },
 }
+"""What is read. The last are the classes of factors, of faces alone."""
 
 
 class Reader(NamedTuple):
-    """The estimators of one fold: a network for key points, and regressions of shape and colour on features."""
+    """The estimators of one fold: a network for key points and regions, and a regression on features."""
 
     finder: Finder
     scene: str
-    shape: Ridge
-    colour: Ridge
-    coloured: np.ndarray
+    regression: Ridge
 
     def read(self, pictures: Tensor) -> np.ndarray:
         """Return (M, L) estimates of (M, 3, H, W), each the mean of two: from the picture and from its mirror image."""
-        swap, sign = mirrored(self.scene), np.array([label.flip for label in LABELS.values()])
-        points = find(self.finder, pictures)
-        again = find(self.finder, pictures.flip(-1))[:, swap] * (-1, 1) + (1, 0)
-        points = (points + again) / 2
-        flipped = points[:, swap] * (-1, 1) + (1, 0)
-        sides = self._of(points, pictures), self._of(flipped, pictures.flip(-1)) * sign
-        return (sides[0] + sides[1]) / 2
-
-    def _of(self, points: np.ndarray, pictures: Tensor) -> np.ndarray:
-        shape, colour = shape_features(points), colour_features(points, pictures)
-        return np.where(self.coloured, self.colour(colour), self.shape(shape))
+        sign = np.array([label.flip for label in LABELS.values()])
+        found = find(self.finder, pictures, self.scene)
+        twins = (found, pictures), (mirror(found, self.scene), pictures.flip(-1))
+        one, other = (self.regression(features_of(there, views, self.scene).all) for there, views in twins)
+        return (one + other * sign) / 2
 
 
 class Ridge(NamedTuple):
@@ -151,7 +160,7 @@ class Ridge(NamedTuple):
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Return (N, L) of features (N, F)."""
-        return (features - self.mean) / self.scale @ self.weights + self.offset
+        return np.clip((features - self.mean) / self.scale, -FARTHEST, FARTHEST) @ self.weights + self.offset
 
 
 def plainly(label: Label, values: np.ndarray) -> np.ndarray:
@@ -171,6 +180,11 @@ class Estimators:
     estimates: np.ndarray
     scores: np.ndarray
     readers: tuple[Reader, ...]
+
+    @property
+    def of_faces(self) -> bool:
+        """Whether they read faces; classes of factors are told of faces alone."""
+        return any(reader.scene == "face" for reader in self.readers)
 
     def read(self, pictures: Tensor) -> np.ndarray:
         """Return estimates (M, L) of (M, 3, H, W) in [0, 1]; picture j is read by reader j mod FOLDS."""
@@ -203,12 +217,15 @@ def fit_estimators(
     scene: str,
     seed: int = 0,
     *,
+    regions: Tensor | None = None,
+    steps: int = 0,
     log: Callable[[str], None] = print,
 ) -> Estimators:
     """Train estimators on renders (N, 3, H, W) in [0, 1], whole people held out.
 
-    `points` (N, P, 2) are their key points in widths, `known` (N, L) their labels, of a `scene` (face or eye). Raises
-    UserError where there are too few.
+    `points` (N, P, 2) are their key points in widths, `known` (N, L) their labels, of a `scene` (face or eye), and
+    `regions` (N, H, W) uint8 their regions; without them less is read. `steps` (0: as many as they need) are those of
+    the network. Raises UserError where there are too few renders.
     """
     if len(pictures) < LEAST_RENDERS:
         raise UserError(
@@ -220,7 +237,8 @@ def fit_estimators(
         log(f"training estimators, part {n + 1} of {FOLDS}")
         seen = fold != n
         part = pictures[torch.from_numpy(seen)]
-        finder = train_finder(part, points[seen], scene, seed * FOLDS + n)
+        there = regions[torch.from_numpy(seen)] if regions is not None else None
+        finder = train_finder(part, points[seen], scene, seed * FOLDS + n, steps, there)
         readers.append(_reader(finder, scene, part, known[seen]))
         estimates[~seen] = readers[-1].read(pictures[torch.from_numpy(~seen)])
     variance = known.var(0)
@@ -238,19 +256,57 @@ def _folds(people: Sequence[str], seed: int) -> np.ndarray:
     return np.array([part[name] for name in people])
 
 
+class Features(NamedTuple):
+    """Numbers of pictures, all in columns (N, F), and which of these columns each group of features has."""
+
+    all: np.ndarray
+    groups: dict[str, np.ndarray]
+
+    def columns(self, names: Sequence[str]) -> np.ndarray:
+        """Return the columns (K,) of some groups."""
+        return np.concatenate([self.groups[name] for name in names])
+
+
+def features_of(found: Found, pictures: Tensor, scene: str) -> Features:
+    """Return the features of pictures (N, 3, H, W) with what was found in them."""
+    points, there = found
+    parts = {"points": shape_features(points), "colours": colour_features(points, pictures)}
+    if there.shape[1]:
+        parts["areas"] = area_features(there)
+        parts["hair"] = hair_features(there, points, list(REGIONS[scene]))
+        parts["tones"] = tone_features(there, pictures)
+    ends = np.cumsum([0, *(part.shape[1] for part in parts.values())])
+    groups = {name: np.arange(a, b) for name, a, b in zip(parts, ends, ends[1:], strict=False)}
+    return Features(np.hstack(list(parts.values())), groups)
+
+
+OPTIONS = {
+    "shape": (("points",), ("points", "areas"), ("areas",)),
+    "colour": (("colours",), ("colours", "tones"), ("tones",)),
+    "kind": (("points", "areas"), ("areas", "hair"), ("areas", "tones"), ("areas", "hair", "tones", "points")),
+}
+"""Groups of features that a label may be read from: those that generalise best are taken."""
+
+
 def _reader(finder: Finder, scene: str, pictures: Tensor, known: np.ndarray) -> Reader:
-    """Return the estimators on top of `finder`; regressions see every picture and its mirror image, points as found."""
+    """Return the estimators on top of the network; regressions see every picture and its mirror image, as found."""
     sign = np.array([label.flip for label in LABELS.values()])
-    found = np.concatenate([find(finder, pictures), find(finder, pictures.flip(-1))])
-    both, labels = torch.cat([pictures, pictures.flip(-1)]), np.concatenate([known, known * sign])
-    coloured = np.array([label.colour for label in LABELS.values()])
-    return Reader(
-        finder,
-        scene,
-        ridge(shape_features(found), labels),
-        ridge(colour_features(found, both), labels),
-        coloured,
-    )
+    found = find(finder, pictures, scene)
+    one = features_of(found, pictures, scene)
+    both = np.concatenate([one.all, features_of(mirror(found, scene), pictures.flip(-1), scene).all])
+    labels = np.concatenate([known, known * sign])
+    kinds = ["kind" if label.kind else "colour" if label.colour else "shape" for label in LABELS.values()]
+    fitted = {
+        kind: ridge(both, labels, [one.columns(names) for names in options if {*names} <= {*one.groups}], twins=True)
+        for kind, options in OPTIONS.items()
+    }
+    return Reader(finder, scene, _picked([fitted[kind] for kind in kinds]))
+
+
+def _picked(fits: Sequence[Ridge]) -> Ridge:
+    """Return the regression that has column n of the n-th of `fits`."""
+    weights = np.stack([fit.weights[:, n] for n, fit in enumerate(fits)], axis=1)
+    return Ridge(fits[0].mean, fits[0].scale, weights, np.array([fit.offset[n] for n, fit in enumerate(fits)]))
 
 
 def shape_features(points: np.ndarray) -> np.ndarray:
@@ -274,22 +330,36 @@ def colour_features(points: np.ndarray, pictures: Tensor) -> np.ndarray:
     return torch.log2(values).double().numpy()
 
 
-def ridge(features: np.ndarray, labels: np.ndarray) -> Ridge:
-    """Return the regression of labels (N, L) on features (N, F), each with the strength that generalises best.
+def ridge(
+    features: np.ndarray, labels: np.ndarray, options: Sequence[np.ndarray] = (), *, twins: bool = False
+) -> Ridge:
+    """Return the regression of labels (N, L) on features (N, F), each as it generalises best.
 
-    Best by leave-one-out, which a ridge regression has in closed form.
+    Best by leave-one-out, which a ridge regression has in closed form, among strengths and among `options`, which are
+    columns of the features (all, if there are none). With `twins` row n + N / 2 is the mirror image of row n, and both
+    are left out together: who has seen the one knows the other.
     """
     mean, scale = features.mean(0), features.std(0) + 1e-6
-    x, offset = (features - mean) / scale, labels.mean(0)
+    x, offset = np.clip((features - mean) / scale, -FARTHEST, FARTHEST), labels.mean(0)
     y = labels - offset
-    u, s, vt = np.linalg.svd(x, full_matrices=False)
-    options, errors = [], []
-    for strength in RIDGES:
-        shrink = s**2 / (s**2 + strength)
-        rest = y - u @ (shrink[:, None] * (u.T @ y))
-        leverage = ((u**2) * shrink).sum(1)
-        errors.append(((rest / (1 - leverage.clip(max=0.999))[:, None]) ** 2).mean(0))
-        options.append(vt.T @ ((s / (s**2 + strength))[:, None] * (u.T @ y)))
+    found, errors = [], []
+    for columns in options or [np.arange(x.shape[1])]:
+        u, s, vt = np.linalg.svd(x[:, columns], full_matrices=False)
+        for strength in RIDGES:
+            shrink = s**2 / (s**2 + strength)
+            rest = _left_out(u, shrink, y, 2 if twins else 1)
+            errors.append((rest**2).mean(0))
+            found.append(np.zeros((x.shape[1], y.shape[1])))
+            found[-1][columns] = vt.T @ ((s / (s**2 + strength))[:, None] * (u.T @ y))
     best = np.argmin(errors, axis=0)
-    weights = np.stack([options[n][:, column] for column, n in enumerate(best)], axis=1)
+    weights = np.stack([found[n][:, column] for column, n in enumerate(best)], axis=1)
     return Ridge(mean, scale, weights, offset)
+
+
+def _left_out(u: np.ndarray, shrink: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
+    """Return the errors (N, L) at rows that are left out together with their `size` - 1 twins, N / size rows on."""
+    rest = y - u @ (shrink[:, None] * (u.T @ y))
+    parts = u.reshape(size, -1, u.shape[1])
+    leverage = np.einsum("anf,f,bnf->nab", parts, shrink, parts) + 1 / len(u)  # the mean has seen them too
+    apart = np.linalg.inv(np.eye(size) * (1 + 1e-6) - leverage)
+    return np.einsum("nab,bnl->anl", apart, rest.reshape(size, -1, y.shape[1])).reshape(y.shape)

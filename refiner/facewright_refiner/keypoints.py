@@ -1,4 +1,4 @@
-"""A small network that finds key points of a face or an eye, trained on renders whose points are known exactly.
+"""A small network that finds key points and regions of a face or an eye, trained on renders that know them exactly.
 
 Some hundred renders teach a network where things are, since every training view is turned, scaled, shifted and mirrored
 and its points move along; they do not teach it to read a pose or a gaze directly. Those follow from the points.
@@ -7,7 +7,7 @@ Points are (P, 2): x and y over the picture's width, from its upper left corner.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,13 +18,18 @@ from torch import Tensor, nn
 
 from facewright.render import Frame
 from facewright.rng import stream
+from facewright_refiner.regions import REGIONS
+from facewright_refiner.tasks.networks import DEVIATION, MEAN, UNet
+from facewright_refiner.tasks.segmentation import IGNORE, region_loss
 
 EDGE = 64
 """Longer edge in px of what the network sees."""
-STEPS, BATCH = 600, 24
+STEPS, BATCH = 800, 16
+WIDTH = 20
+"""Channels of the network's finest level."""
 TURN, ZOOM, SHIFT = 25.0, 1.35, 0.12
 """Training views: degrees, factor, and share of the width."""
-SPREAD = 1.2
+SPREAD = 2.0
 """Standard deviation of a target's blob, in cells of the heat map."""
 
 FACE = ("36", "39", "45", "42", "right limbus", "left limbus", "30", "33", "48", "54", "51", "57", "8", "19", "24")
@@ -67,36 +72,23 @@ def small(pictures: Tensor) -> Tensor:
 
 
 class Finder(nn.Module):
-    """Heat maps of P points at half of the input's size: three scales down and two up again, with shortcuts."""
+    """Heat maps of P points and logits of R regions: a U-Net, whose batch normalisation learns from few pictures."""
 
-    def __init__(self, points: int) -> None:
+    def __init__(self, points: int, regions: int = 0) -> None:
         super().__init__()
-        self.down = nn.ModuleList(_layer(a, b, 2) for a, b in pairwise((3, 24, 48, 96)))
-        self.deep = nn.Sequential(_layer(96, 96, 1), _layer(96, 96, 1))
-        self.up = nn.ModuleList([_layer(96 + 48, 48, 1), _layer(48 + 24, 32, 1)])
-        self.heat = nn.Conv2d(32, points, 1)
+        self.points = points
+        self.body = UNet(points + regions, WIDTH)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return logarithms of probabilities (B, P, h, w) of (B, 3, H, W) sRGB in [0, 1]."""
-        x = _relief(pictures)
-        kept = []
-        for layer in self.down:
-            kept.append(x := layer(x))
-        x = self.deep(x)
-        for layer, skip in zip(self.up, (kept[1], kept[0]), strict=True):
-            x = layer(torch.cat([F.interpolate(x, size=skip.shape[-2:], mode="bilinear"), skip], 1))
-        heat = self.heat(x)
-        return F.log_softmax(heat.flatten(2), dim=2).view_as(heat)
-
-
-def _layer(before: int, after: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(before, after, 3, stride, 1), nn.GroupNorm(8, after), nn.SiLU())
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logarithms of probabilities (B, P, H, W), and logits (B, R, H, W), of (B, 3, H, W) sRGB in [0, 1]."""
+        heat, regions = self.body(_relief(pictures)).split([self.points, self.body.head.out_channels - self.points], 1)
+        return F.log_softmax(heat.flatten(2), dim=2).view_as(heat), regions
 
 
 def _relief(pictures: Tensor) -> Tensor:
-    """Return (B, 3, H, W) without the picture's brightness and contrast."""
+    """Return (B, 3, H, W) with the brightness and contrast that the network expects of all pictures."""
     luma = rgb_to_grayscale(pictures)
-    return (pictures - luma.mean((2, 3), keepdim=True)) / (luma.std((2, 3), keepdim=True) + 0.03)
+    return MEAN + DEVIATION * (pictures - luma.mean((2, 3), keepdim=True)) / (luma.std((2, 3), keepdim=True) + 0.03)
 
 
 def expected(heat: Tensor) -> Tensor:
@@ -108,43 +100,78 @@ def expected(heat: Tensor) -> Tensor:
     return torch.stack([x, y], -1) / width
 
 
-def train_finder(pictures: Tensor, points: np.ndarray, scene: str, seed: int, steps: int = 0) -> Finder:
-    """Return a network trained on (N, 3, H, W) in [0, 1] with `points` (N, P, 2), for `steps` (0: STEPS)."""
+def train_finder(
+    pictures: Tensor, points: np.ndarray, scene: str, seed: int, steps: int = 0, regions: Tensor | None = None
+) -> Finder:
+    """Return a network trained on (N, 3, H, W) in [0, 1] with `points` (N, P, 2), for `steps` (0: STEPS).
+
+    `regions` (N, H, W) uint8 are numbered as in regions.REGIONS; without them it finds none.
+    """
     steps = steps or STEPS
     pictures = small(pictures)
     known = torch.from_numpy(points).float()
+    ids = torch.full((len(pictures), 1, *pictures.shape[-2:]), float(IGNORE))
+    if regions is not None:
+        ids = F.interpolate(regions[:, None].float(), size=pictures.shape[-2:], mode="nearest-exact")
     swap = mirrored(scene)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = Finder(points.shape[1])
+        network = Finder(points.shape[1], len(REGIONS[scene]) if regions is not None else 0)
         jitter = AugmentationSequential(
             ColorJiggle(0.4, 0.4, 0.4, 0.1, p=0.8),
             RandomGaussianBlur((5, 5), (0.1, 1.6), p=0.5),
             RandomErasing((0.02, 0.15), p=0.4),
         )
         optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.01)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=max(2, steps))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=max(2, steps), pct_start=0.1)
         for step in range(steps):
             random = stream(seed, step, "keypoints.batch")
             chosen = random.permutation(len(pictures))[:BATCH]
-            views, where = _turned(pictures[chosen], known[chosen], random)
+            views, where, there = _turned(pictures[chosen], known[chosen], ids[chosen], random)
             if random.random() < 0.5:
-                views, where = views.flip(-1), where[:, swap] * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
+                views, there = views.flip(-1), there.flip(-1)
+                where = where[:, swap] * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
             optimiser.zero_grad()
-            _loss(network(jitter(views)), where).backward()
+            heat, logits = network(jitter(views))
+            loss = _loss(heat, where).mean()
+            if regions is not None:
+                loss = loss + region_loss(logits, there[:, 0].round().to(torch.uint8))
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimiser.step()
             schedule.step()
     return network.eval()
 
 
+class Found(NamedTuple):
+    """Points (N, P, 2) in widths, and probabilities (N, R, h, w) of regions."""
+
+    points: np.ndarray
+    regions: Tensor
+
+
 @torch.inference_mode()
-def find(network: Finder, pictures: Tensor) -> np.ndarray:
-    """Return points (N, P, 2) in widths of (N, 3, H, W)."""
-    return torch.cat([expected(network(part)) for part in small(pictures).split(64)]).double().numpy()
+def find(network: Finder, pictures: Tensor, scene: str) -> Found:
+    """Return what is found in (N, 3, H, W) and in its mirror image, on the average."""
+    swap = mirrored(scene)
+    points, regions = [], []
+    for part in small(pictures).split(64):
+        (heat, logits), (heat_mirrored, logits_mirrored) = network(part), network(part.flip(-1))
+        again = expected(heat_mirrored)[:, swap] * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
+        points.append((expected(heat) + again) / 2)
+        regions.append((logits.softmax(1) + logits_mirrored.softmax(1).flip(-1)) / 2)
+    return Found(torch.cat(points).double().numpy(), torch.cat(regions))
 
 
-def _turned(pictures: Tensor, points: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return every picture turned, scaled and shifted about its middle, and its points where they then are."""
+def mirror(found: Found, scene: str) -> Found:
+    """Return what lies where in the mirror image."""
+    return Found(found.points[:, mirrored(scene)] * (-1, 1) + (1, 0), found.regions.flip(-1))
+
+
+def _turned(
+    pictures: Tensor, points: Tensor, ids: Tensor, random: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return every picture turned, scaled and shifted about its middle, its points where they then are, and its ids."""
     count, _, height, width = pictures.shape
     angle = torch.from_numpy(np.radians(random.uniform(-TURN, TURN, count))).float()
     zoom = torch.from_numpy(ZOOM ** random.uniform(-1, 1, count)).float()
@@ -159,7 +186,8 @@ def _turned(pictures: Tensor, points: Tensor, random: np.random.Generator) -> tu
     there = torch.stack([x, y], -1) - middle - shift[:, None, None]
     back = torch.einsum("nij,nhwj->nhwi", torch.linalg.inv(forward), there)
     grid = back / middle  # of grid_sample: -1 to 1 from edge to edge
-    return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False), moved
+    there = F.grid_sample(ids, grid, mode="nearest", padding_mode="reflection", align_corners=False)
+    return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False), moved, there
 
 
 def _loss(heat: Tensor, points: Tensor) -> Tensor:
@@ -172,5 +200,5 @@ def _loss(heat: Tensor, points: Tensor) -> Tensor:
     blob = rows[..., :, None] * columns[..., None, :]
     blob = blob / blob.sum((2, 3), keepdim=True).clamp(min=1e-6)
     entropy = -(blob * heat).sum((2, 3))
-    error = (expected(heat) - points).abs().sum(-1) * width / 4
+    error = (expected(heat) - points).abs().sum(-1) * width / 8
     return ((entropy + error) * inside).sum() / inside.sum().clamp(min=1)

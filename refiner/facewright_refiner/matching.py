@@ -1,29 +1,25 @@
 """Matching: which recipe would have made these pictures? A recipe's distributions, fitted to unlabelled real pictures.
 
-Renders of a *proposal*, the recipe with its fitted parameters spread widely, train estimators (estimators.py). How the
-estimates of held-out renders scatter about each true value is the *response*, errors and nuisances included. The
-estimates of the real pictures are a mixture of responses; expectation maximisation finds the mixture's weights, which
-are the distribution of the parameter, freed of the estimator's own bias and spread (as Richardson and Lucy free a
-picture of its blur). Every number has a bootstrap interval over real pictures and renders.
-
-A parameter is fitted only if its estimator proves itself on held-out renders and the real pictures look to it like
-something that the proposal may make. All others stay as the recipe has them, and the result says why.
+Renders of a *proposal*, the recipe with all that is fitted spread widely, train estimators (estimators.py). Numbers are
+freed of their estimators' errors by deconvolution (deconvolution.py, fits.py), classes of people and faces by counting
+what is taken for what (shares.py). A first look at framing, pose and exposure says where most renders are worth while.
+Every number has a bootstrap interval over real pictures and renders; what is not proven stays, and the result says why.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from facewright.attributes import drawn
 from facewright.dataset.layout import write_atomic
 from facewright.dist import Constant, Empirical, Joint
 from facewright.errors import DatasetError
@@ -31,129 +27,44 @@ from facewright.farm.generate import Order, generate
 from facewright.farm.worker import Station
 from facewright.progress import Emit
 from facewright.recipe import Recipe
-from facewright.rng import stream
 from facewright.sample import data_at, parameters, sample
-from facewright_refiner.estimators import LABELS, PROVEN, fit_estimators
-from facewright_refiner.views import Real, Renders, real_in_view, renders_in_view
+from facewright_refiner import keypoints
+from facewright_refiner.estimators import LABELS, LEAST_RENDERS, fit_estimators
+from facewright_refiner.fits import Fit, Readings, fit_group
+from facewright_refiner.knobs import FACTORS, KNOBS, Factor, Knob, Row, short
+from facewright_refiner.shares import Answers, Shares, fit_shares, rake, table
+from facewright_refiner.views import Real, Renders, real_in_view, renders_in_view, together
 
 COUNT = 400
 """Renders that a match makes for itself."""
 LEAST_REAL = 40
 """Real pictures (of different people, as far as file names tell) below which nothing is fitted."""
-SURE = 1.0
-"""A parameter stays where the 95 % interval of its mean is wider than so many standard deviations (its own or those
-before), and so many times the change that it would make."""
-STRANGE = 0.25
-"""A parameter stays where more than this share of real pictures gives estimates that no render gives."""
-NEAR, OVERALL = 0.3, 10.0
-"""Reach of a render's error over places in [-1, 1], and the weight of the error of all (reasoned)."""
-FAR = {1: 10.8, 2: 13.8, 3: 16.3}
-"""99.9 % quantiles of chi-square by degrees of freedom: an estimate farther from every value is strange."""
-DRAWS = 40
-"""Bootstrap draws."""
-ATOMS = {1: 200, 2: 1000, 3: 2000}
-"""Values among which weights are shared, by the number of parameters that are fitted together."""
-ITERATIONS = (4, 8, 16, 32, 64, 128)
-"""Numbers of steps that are tried; real pictures held out choose, since a deconvolution that goes on fits noise."""
-ROWS = 160
-"""Rows of a joint table that is written, and values of an empirical distribution."""
+VERSION = 3
+"""Of what estimators are, for the estimates that are kept."""
+FIRST = 0.33
+"""Share of the renders that are spread over all bounds; the others are near what these say."""
+EARLY, MARGIN = ("pose", "framing", "exposure"), 0.5
+"""Groups of knobs of the first look, and how far the second goes beyond 90 % of what it found, in widths of that."""
 SAMPLES = 12
 """Cycles samples of a render that is only read by estimators."""
-
-
-class Knob(NamedTuple):
-    """A recipe's parameter that is fitted: from which label, between which values, with which others (`group`).
-
-    With `relative` the bounds are factors of the recipe's own median; `log`: spread evenly in the logarithm.
-    """
-
-    path: str
-    label: str
-    low: float
-    high: float
-    group: str
-    relative: bool = False
-    log: bool = False
-
-    def bounds(self, median: float) -> tuple[float, float]:
-        """Return the values it is fitted between, inside the parameter's limits."""
-        spec, _ = parameters()[self.path]
-        low, high = (self.low * median, self.high * median) if self.relative else (self.low, self.high)
-        low = low if spec.low is None else max(low, spec.low)
-        high = high if spec.high is None else min(high, spec.high)
-        return _short(low), _short(high)
-
-
-KNOBS = (
-    Knob("pose.head_yaw_deg", "head yaw", -55, 55, "pose"),
-    Knob("pose.head_pitch_deg", "head pitch", -28, 28, "pose"),
-    Knob("pose.head_roll_deg", "head roll", -30, 30, "pose"),
-    Knob("gaze.yaw_deg", "gaze yaw, own axes", -30, 30, "gaze"),
-    Knob("gaze.pitch_deg", "gaze pitch, own axes", -25, 20, "gaze"),
-    Knob("expression.blink", "openness", 0, 0.9, "lids"),
-    Knob("camera.field_mm", "field", 0.6, 1.8, "framing", relative=True, log=True),
-    Knob("camera.shift_x", "shift x", -0.15, 0.15, "framing"),
-    Knob("camera.shift_y", "shift y", -0.15, 0.15, "framing"),
-    Knob("image.exposure_ev", "exposure", -2.2, 1.8, "exposure"),
-    Knob("light.key_strength", "key strength", 0.1, 4, "key strength", log=True),
-    Knob("light.key_azimuth_deg", "key azimuth", -110, 110, "key azimuth"),
-    Knob("light.key_elevation_deg", "key elevation", -20, 75, "key elevation"),
-    Knob("light.key_temperature_k", "key temperature", 2500, 9500, "key temperature"),
-    Knob("subject.skin.melanin", "skin melanin", 0, 1, "skin"),
-    Knob("subject.eye.iris.melanin", "iris melanin", 0, 1, "iris"),
-    Knob("subject.head.age_years", "age", 5, 85, "age"),
-    Knob("subject.head.gender", "gender", 0, 1, "gender"),
-)
-"""What can be fitted. Ranges are wide but such that renders stay sane (reasoned); those together are drawn together."""
-
-
-class Summary(NamedTuple):
-    """A distribution in numbers."""
-
-    mean: float
-    sd: float
-    q05: float
-    q50: float
-    q95: float
-
-
-class Fit(NamedTuple):
-    """What became of one parameter.
-
-    `score` is its estimator's R² on held-out renders, `after` None where it stays, for the reason in `why`. `low` and
-    `high` are the 95 % bootstrap intervals of `after`.
-    """
-
-    path: str
-    score: float
-    before: Summary
-    after: Summary | None = None
-    low: Summary | None = None
-    high: Summary | None = None
-    why: str = ""
-
-    @property
-    def width(self) -> float:
-        """Return the width of the mean's interval, in what is to be known; see SURE."""
-        if not (self.after and self.low and self.high):
-            return 0.0
-        scale = max(self.after.sd, self.before.sd, abs(self.after.mean - self.before.mean), 1e-9)
-        return (self.high.mean - self.low.mean) / scale
+PEOPLE = {"face": 600, "eye": 300}
+"""Draws of a recipe, by scene: of faces those are chosen that make classes as common as in the real set."""
 
 
 @dataclass(frozen=True)
 class Matched:
-    """A matched recipe, what became of every parameter that could be fitted, by path, and notes for the user."""
+    """A matched recipe, what became of every parameter by path and factor by name, and notes for the user."""
 
     recipe: Recipe
     fits: Mapping[str, Fit]
+    shares: Mapping[str, Shares]
     notes: tuple[str, ...]
 
     def to_data(self) -> dict[str, Any]:
         """Return fits and notes as JSON-able data."""
 
         def plain(value: Any) -> Any:
-            return {name: _short(part) for name, part in value._asdict().items()} if value else None
+            return {name: short(part) for name, part in value._asdict().items()} if value else None
 
         return {
             "recipe": self.recipe.digest,
@@ -168,8 +79,23 @@ class Matched:
                 }
                 for fit in self.fits.values()
             ],
+            "shares": [
+                {
+                    "factor": found.name,
+                    "estimator_r2": round(found.score, 3),
+                    "before": _by_class(found, found.before),
+                    "after": _by_class(found, found.after),
+                    "interval": [_by_class(found, found.low), _by_class(found, found.high)] if found.low else None,
+                    "why": found.why,
+                }
+                for found in self.shares.values()
+            ],
             "notes": list(self.notes),
         }
+
+
+def _by_class(found: Shares, shares: Sequence[float] | None) -> dict[str, float] | None:
+    return dict(zip(found.classes, map(short, shares), strict=True)) if shares else None
 
 
 def match(
@@ -197,27 +123,89 @@ def match(
         raise DatasetError(
             f"{people} real pictures of different people are too few to fit distributions; give {LEAST_REAL} at least"
         )
-    knobs = fitted_knobs(recipe)
-    before = draws_of(recipe, [knob.path for knob in knobs], seed)
+    rows = rows_of(recipe, seed)
+    knobs, factors = fitted_knobs(recipe), fitted_factors(recipe, rows)
+    before = columns_of(rows, [knob.path for knob in knobs])
     bounds = {knob.path: knob.bounds(float(np.median(before[knob.path]))) for knob in knobs}
     out.mkdir(parents=True, exist_ok=True)
+
+    def rendered(folder: Path, ends: Mapping[str, tuple[float, float]], start: int, frames: int) -> Renders:
+        order = Order(proposal(recipe, ends, found.size, rows), seed, start, frames)
+        generate(order, folder, station or Station(), workers, emit or (lambda event: None))
+        return renders_in_view(folder, found.size)
+
     if renders is None:
-        renders = out / "renders"
-        order = Order(proposal(recipe, bounds, found.size), seed, 0, count)
-        generate(order, renders, station or Station(), workers, emit or (lambda event: None))
-    ours = renders_in_view(renders, found.size)
+        first = min(count, max(LEAST_RENDERS, round(FIRST * count)))
+        ours = rendered(out / "renders", bounds, 0, first)
+        if count > first:
+            look = _readings(found, ours, out / "first.npz", seed, log, first=True)
+            near = _nearer(knobs, bounds, look, before, found, seed)
+            ours = together(ours, rendered(out / "renders-near", near, first, count - first))
+    else:
+        ours = renders_in_view(renders, found.size)
     readings = _readings(found, ours, out / "readings.npz", seed, log)
     log("deconvolving")
-    fits, chosen = {}, {}
-    for group in dict.fromkeys(knob.group for knob in knobs):
-        members = [knob for knob in knobs if knob.group == group]
-        found_fits, weighed = fit_group(members, bounds, readings, before, found.groups, seed)
-        fits |= found_fits
-        chosen |= weighed
-    matched = Matched(_written(recipe, chosen, found.size), fits, tuple(_notes(found, len(ours.indices), fits)))
+    fits, chosen = _fit_all(knobs, bounds, readings, before, found.groups, seed)
+    shares = {factor.name: _fit_factor(factor, rows, readings, found.groups, seed) for factor in factors}
+    able = [factor for factor in factors if shares[factor.name].after]
+    written = _written(recipe, chosen, able, shares, rows, found.size)
+    matched = Matched(written, fits, shares, tuple(_notes(found, len(ours.indices), fits, shares)))
     write_atomic(out / "match.json", (json.dumps(matched.to_data(), indent=1) + "\n").encode())
     write_atomic(out / "recipe.yaml", to_yaml(matched).encode())
     return matched
+
+
+def _fit_all(
+    knobs: Sequence[Knob],
+    bounds: Mapping[str, tuple[float, float]],
+    readings: Readings,
+    before: Mapping[str, np.ndarray],
+    groups: Sequence[str],
+    seed: int,
+) -> tuple[dict[str, Fit], dict[str, np.ndarray]]:
+    """Return the fits of all knobs, and the values of those that were fitted, by path."""
+    fits, chosen = {}, {}
+    for group in dict.fromkeys(knob.group for knob in knobs):
+        members = [knob for knob in knobs if knob.group == group]
+        found, values = fit_group(members, bounds, readings, before, groups, seed)
+        fits |= found
+        chosen |= values
+    return fits, chosen
+
+
+def _fit_factor(factor: Factor, rows: Sequence[Row], readings: Readings, groups: Sequence[str], seed: int) -> Shares:
+    """Return the fit of a factor; `rows` were drawn from the recipe."""
+    names = [factor.label(name) for name in factor.classes]
+    drawn = [factor.of(row) for row in rows]
+    answers = Answers(
+        np.stack([readings.known[name] for name in names], axis=1).argmax(1),
+        np.stack([readings.renders[name] for name in names], axis=1),
+        np.stack([readings.real[name] for name in names], axis=1),
+    )
+    return fit_shares(factor, [drawn.count(name) / len(drawn) for name in factor.classes], answers, groups, seed)
+
+
+def _nearer(
+    knobs: Sequence[Knob],
+    bounds: Mapping[str, tuple[float, float]],
+    readings: Readings,
+    before: Mapping[str, np.ndarray],
+    real: Real,
+    seed: int,
+) -> dict[str, tuple[float, float]]:
+    """Return narrower bounds of framing, pose and exposure, where a first look finds the real pictures.
+
+    Estimators learn more from renders that are like the real pictures, and classes are taken for each other there as
+    they are in the real ones.
+    """
+    early = [knob for knob in knobs if knob.group in EARLY]
+    near = dict(bounds)
+    for path, fit in _fit_all(early, bounds, readings, before, real.groups, seed)[0].items():
+        if fit.after:
+            reach = MARGIN * (fit.after.q95 - fit.after.q05)
+            low, high = bounds[path]
+            near[path] = short(max(low, fit.after.q05 - reach)), short(min(high, fit.after.q95 + reach))
+    return near
 
 
 def fitted_knobs(recipe: Recipe) -> tuple[Knob, ...]:
@@ -230,12 +218,25 @@ def fitted_knobs(recipe: Recipe) -> tuple[Knob, ...]:
     return tuple(knob for knob in KNOBS if varies(knob.path))
 
 
-def proposal(recipe: Recipe, bounds: Mapping[str, tuple[float, float]], size: tuple[int, int]) -> Recipe:
-    """Return `recipe` with the parameters in `bounds` spread evenly between them, small pictures (height, width) px."""
-    log = {knob.path for knob in KNOBS if knob.log}
-    spread = {path: {"log_uniform" if path in log else "uniform": list(ends)} for path, ends in bounds.items()}
+def fitted_factors(recipe: Recipe, rows: Sequence[Row]) -> tuple[Factor, ...]:
+    """Return the factors of which `rows`, drawn from `recipe`, have two classes or more; of eyes there are none."""
+    if recipe.scene != "face":
+        return ()
+    return tuple(factor for factor in FACTORS if len({factor.of(row) for row in rows}) > 1)
+
+
+def proposal(
+    recipe: Recipe, bounds: Mapping[str, tuple[float, float]], size: tuple[int, int], rows: Sequence[Row] = ()
+) -> Recipe:
+    """Return `recipe` with the parameters in `bounds` spread between them, small pictures (height, width) px.
+
+    The classes of factors are spread too, out of what `rows`, drawn from the recipe, have.
+    """
+    knobs = {knob.path: knob for knob in KNOBS}
+    spread = {path: knobs[path].spread(*ends) for path, ends in bounds.items()}
+    spread |= {factor.main: factor.spread(rows) for factor in fitted_factors(recipe, rows)}
     shape = {"image.height": size[0], "image.width": size[1], "image.samples": SAMPLES}
-    return _with(recipe, {**_counted_from_head(recipe, spread), **shape}, frames_per_subject=1, outputs=[])
+    return _with(recipe, {**_counted_from_head(recipe, spread), **shape}, frames_per_subject=1, outputs=["seg"])
 
 
 def _counted_from_head(recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
@@ -250,33 +251,34 @@ def _with(recipe: Recipe, changes: Mapping[str, Any], **settings: Any) -> Recipe
     return Recipe.from_data(data, where=recipe.name)
 
 
-def draws_of(recipe: Recipe, paths: Sequence[str], seed: int, count: int = 300) -> dict[str, np.ndarray]:
-    """Return what `recipe` draws for the parameters in `paths` for `count` people, (count,) each."""
-    drawn = [sample(recipe, seed, n * recipe.frames_per_subject).to_data() for n in range(count)]
-    return {path: np.array([float(data_at(data, path)) for data in drawn]) for path in paths}
+def rows_of(recipe: Recipe, seed: int, count: int = 0) -> list[Row]:
+    """Return what `recipe` draws for `count` people (0: PEOPLE): all parameters but vectors, by path."""
+    frames = (n * recipe.frames_per_subject for n in range(count or PEOPLE[recipe.scene]))
+    return [drawn(sample(recipe, seed, frame).to_data()) for frame in frames]
 
 
-class Readings(NamedTuple):
-    """What estimators read.
+def columns_of(rows: Sequence[Row], paths: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the parameters in `paths` of `rows`, (N,) each."""
+    return {path: np.array([float(row[path]) for row in rows]) for path in paths}
 
-    `scores` maps labels to R² on held-out renders; `values` maps paths to the true values of the N renders, `renders`
-    and `real` labels to the estimates of renders (N,) and real pictures (M,).
+
+def _readings(
+    real: Real, ours: Renders, cache: Path, seed: int, log: Callable[[str], None], first: bool = False
+) -> Readings:
+    """Return what estimators trained on `ours` read; kept in `cache`, which is used again for the same pictures.
+
+    A `first` look has half of the training.
     """
-
-    scores: dict[str, float]
-    values: dict[str, np.ndarray]
-    renders: dict[str, np.ndarray]
-    real: dict[str, np.ndarray]
-
-
-def _readings(real: Real, ours: Renders, cache: Path, seed: int, log: Callable[[str], None]) -> Readings:
-    """Return what estimators trained on `ours` read; kept in `cache`, which is used again for the same pictures."""
-    key = hashlib.blake2b(repr((seed, real.paths, ours.indices)).encode(), digest_size=8)
+    there, steps = ours.regions, keypoints.STEPS // 2 if first else keypoints.STEPS
+    key = hashlib.blake2b(repr((VERSION, seed, steps, real.paths, ours.indices, list(LABELS))).encode(), digest_size=8)
     key.update(real.pictures.numpy().tobytes() + ours.pictures.numpy().tobytes() + ours.labels.tobytes())
+    key.update(there.numpy().tobytes() if there is not None else b"")
     if cache.is_file() and str((known := np.load(cache))["key"]) == key.hexdigest():
         scores, made, found = (known[name] for name in ("scores", "renders", "real"))
     else:
-        estimators = fit_estimators(ours.pictures, ours.points, ours.labels, ours.people, ours.scene, seed, log=log)
+        estimators = fit_estimators(
+            ours.pictures, ours.points, ours.labels, ours.people, ours.scene, seed, regions=there, steps=steps, log=log
+        )
         scores, made, found = estimators.scores, estimators.estimates, estimators.read(real.pictures)
         file = io.BytesIO()
         np.savez(file, key=key.hexdigest(), scores=scores, renders=made, real=found)
@@ -286,6 +288,7 @@ def _readings(real: Real, ours: Renders, cache: Path, seed: int, log: Callable[[
         {knob.path: _values(knob, ours) for knob in KNOBS},
         dict(zip(LABELS, made.T, strict=True)),
         dict(zip(LABELS, found.T, strict=True)),
+        dict(zip(LABELS, ours.labels.T, strict=True)),
     )
 
 
@@ -297,235 +300,18 @@ def _values(knob: Knob, ours: Renders) -> np.ndarray:
     return np.array([float(data_at(data, knob.path)) for data in ours.samples])
 
 
-def fit_group(
-    knobs: Sequence[Knob],
-    bounds: Mapping[str, tuple[float, float]],
-    readings: Readings,
-    before: Mapping[str, np.ndarray],
-    groups: Sequence[str],
-    seed: int,
-) -> tuple[dict[str, Fit], dict[str, np.ndarray]]:
-    """Fit parameters that are drawn together; return every one's Fit, and ROWS values of those that were fitted.
+def _written(
+    recipe: Recipe,
+    chosen: Mapping[str, np.ndarray],
+    factors: Sequence[Factor],
+    shares: Mapping[str, Shares],
+    rows: Sequence[Row],
+    size: tuple[int, int],
+) -> Recipe:
+    """Return `recipe` with the fitted values: together in a joint table, alone as an empirical distribution.
 
-    `groups` names siblings among the real pictures, which are drawn together by the bootstrap.
+    `factors` that were fitted become tables of people and of frames, out of `rows` that the recipe drew.
     """
-    fits, able = {}, []
-    for knob in knobs:
-        score = readings.scores.get(knob.label, 0.0)
-        why = _obstacle(knob, score, _ends(knob, bounds, readings), readings)
-        fits[knob.path] = Fit(knob.path, score, _summary(before[knob.path]), why=why)
-        if not why:
-            able.append(knob)
-    while able:
-        axes = [_Axis(*_ends(knob, bounds, readings), knob.log) for knob in able]
-        found = _deconvolve(*_placed(able, axes, readings), groups, seed)
-        tried = {
-            knob.path: _described(fits[knob.path], axis, found, column)
-            for column, (knob, axis) in enumerate(zip(able, axes, strict=True))
-        }
-        worst = max(able, key=lambda knob: tried[knob.path].width)
-        if tried[worst.path].width <= SURE:
-            break
-        fits[worst.path] = fits[worst.path]._replace(
-            why=f"stays: its mean would be known to {tried[worst.path].width:.1f} standard deviations only"
-        )
-        able.remove(worst)
-    else:
-        return fits, {}
-    values = {knob.path: axis.value(found.rows[:, n]) for n, (axis, knob) in enumerate(zip(axes, able, strict=True))}
-    return fits | tried, values
-
-
-def _placed(
-    knobs: Sequence[Knob], axes: Sequence[_Axis], readings: Readings
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return places (N, D) and estimates (N, D) of the renders in bounds, and estimates (M, D) of real pictures."""
-    known = np.stack([axis.place(readings.values[knob.path]) for axis, knob in zip(axes, knobs, strict=True)], axis=1)
-    seen = np.stack([readings.renders[knob.label] for knob in knobs], axis=1)
-    inside = (np.abs(known) <= 1 + 1e-9).all(1)
-    return known[inside], seen[inside], np.stack([readings.real[knob.label] for knob in knobs], axis=1)
-
-
-def _described(fit: Fit, axis: _Axis, found: _Deconvolved, column: int) -> Fit:
-    """Return the fit with what was found in numbers, and their intervals."""
-    values = axis.value(found.atoms[:, column])
-    draws = [_summary(values, weight) for weight in found.draws]
-    low, high = (Summary(*np.percentile(draws, at, axis=0)) for at in (2.5, 97.5))
-    return fit._replace(after=_summary(values, found.weights), low=low, high=high)
-
-
-def _ends(knob: Knob, bounds: Mapping[str, tuple[float, float]], readings: Readings) -> tuple[float, float]:
-    """Return the bounds of a parameter, inside of what the renders hold: beyond, nothing is known of its estimator."""
-    low, high = bounds[knob.path]
-    values = readings.values[knob.path]
-    return max(low, float(values.min())), min(high, float(values.max()))
-
-
-def _obstacle(knob: Knob, score: float, ends: tuple[float, float], readings: Readings) -> str:
-    """Return why a parameter cannot be fitted, "" where it can."""
-    if ends[0] >= ends[1]:
-        return "stays: it does not vary in the renders"
-    if score < PROVEN:
-        return f"stays: its estimator explains {max(0.0, score):.2f} of the variance, less than {PROVEN}"
-    axis = _Axis(*ends, knob.log)
-    known, seen, wanted = (
-        axis.place(readings.values[knob.path]),
-        readings.renders[knob.label],
-        readings.real[knob.label],
-    )
-    strange = float(_strange(known[:, None], seen[:, None], wanted[:, None]).mean())
-    if strange > STRANGE:
-        return f"stays: {100 * strange:.0f} % of the real pictures look to its estimator like no render of any value"
-    return ""
-
-
-class _Axis(NamedTuple):
-    """Places in [-1, 1] for values between `low` and `high`."""
-
-    low: float
-    high: float
-    log: bool
-
-    def place(self, value: np.ndarray) -> np.ndarray:
-        low, high, value = (np.log(x) if self.log else np.asarray(x) for x in (self.low, self.high, value))
-        return 2 * (value - low) / (high - low) - 1
-
-    def value(self, place: np.ndarray) -> np.ndarray:
-        low, high = (np.log(x) if self.log else x for x in (self.low, self.high))
-        found = low + (high - low) * (place + 1) / 2
-        return np.clip(np.exp(found) if self.log else found, self.low, self.high)
-
-
-class _Response(NamedTuple):
-    """How estimates (D,) follow from places: the mean at each of A atoms (A, D), and the scatter about it.
-
-    `half` (A, D, D) whitens the scatter, `volume` (A,) is the logarithm of its determinant's root.
-    """
-
-    mean: np.ndarray
-    half: np.ndarray
-    volume: np.ndarray
-
-    def distances(self, estimates: np.ndarray) -> np.ndarray:
-        """Return squared Mahalanobis distances (N, A) of N estimates from what the atoms should give."""
-        return (np.einsum("nad,ade->nae", estimates[:, None] - self.mean, self.half) ** 2).sum(-1)
-
-    def likelihood(self, estimates: np.ndarray) -> np.ndarray:
-        """Return the likelihoods (N, A) of the atoms given N estimates, up to a common factor."""
-        return np.exp(self.volume.min() - self.volume - self.distances(estimates) / 2) + 1e-12
-
-
-def _response(known: np.ndarray, seen: np.ndarray, atoms: np.ndarray) -> _Response:
-    """Return the response at `atoms` (A, D), from estimates `seen` (N, D) of N renders at places `known` (N, D).
-
-    The mean is a polynomial. The scatter is that of renders nearby, for estimators err more on a profile than on a face
-    seen from the front; OVERALL renders' worth of the scatter of all of them is mixed in.
-    """
-    terms = _terms(known)
-    weights = np.linalg.solve(terms.T @ terms + 1e-3 * np.eye(terms.shape[1]), terms.T @ seen)
-    rest = seen - terms @ weights
-    rest = rest * np.sqrt(len(rest) / max(1, len(rest) - terms.shape[1]))
-    away = ((atoms[:, None] - known[None]) ** 2).sum(-1)
-    near = np.exp(-away / (2 * NEAR**2))
-    products = np.einsum("ni,nj->nij", rest, rest)
-    scatter = np.einsum("an,nij->aij", near, products) + OVERALL * products.mean(0)
-    scatter /= (near.sum(1) + OVERALL)[:, None, None]
-    half = np.linalg.cholesky(np.linalg.inv(scatter + 1e-12 * np.eye(seen.shape[1])))
-    return _Response(_terms(atoms) @ weights, half, -np.log(np.linalg.det(half)))
-
-
-def _terms(x: np.ndarray) -> np.ndarray:
-    pairs = [x[:, [i]] * x[:, [j]] for i in range(x.shape[1]) for j in range(i, x.shape[1])]
-    return np.hstack([np.ones((len(x), 1)), x, *pairs, x**3])
-
-
-def _atoms(size: int) -> np.ndarray:
-    """Return places (ATOMS, size) that fill [-1, 1]^size evenly."""
-    from scipy.stats import qmc
-
-    if size == 1:
-        return np.linspace(-1, 1, ATOMS[1])[:, None]
-    return 2 * qmc.Halton(size, scramble=False).random(ATOMS[size]) - 1
-
-
-def _strange(known: np.ndarray, seen: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return which of the estimates (M,) are farther from every value's than 999 of 1,000 renders' are, (M,) bool."""
-    response = _response(known, seen, _atoms(known.shape[1]))
-    return response.distances(wanted).min(1) > FAR[known.shape[1]]
-
-
-class _Deconvolved(NamedTuple):
-    """Atoms (A, D), their weights (A,), the bootstrap's weights (DRAWS, A), and ROWS atoms drawn by weight."""
-
-    atoms: np.ndarray
-    weights: np.ndarray
-    draws: np.ndarray
-    rows: np.ndarray
-
-
-def _deconvolve(
-    known: np.ndarray, seen: np.ndarray, wanted: np.ndarray, groups: Sequence[str], seed: int
-) -> _Deconvolved:
-    """Return the distribution of places in [-1, 1]^D whose estimates are distributed as `wanted` (M, D) is.
-
-    `known` and `seen` (N, D) are true places and estimates of renders.
-    """
-    atoms = _atoms(known.shape[1])
-    kept = ~_strange(known, seen, wanted)
-    wanted, names = wanted[kept], np.asarray(groups)[kept]
-    members = {name: np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())}
-    random = stream(seed, 0, "matching.bootstrap")
-    draws = []
-    for _ in range(DRAWS):
-        drawn = random.integers(0, len(known), len(known))
-        people = random.integers(0, len(members), len(members))
-        chosen = np.concatenate([list(members.values())[n] for n in people])
-        again = _response(known[drawn], seen[drawn], atoms).likelihood(wanted[chosen])
-        draws.append(_weights(again, _steps(again, names[chosen], seed)))
-    likelihood = _response(known, seen, atoms).likelihood(wanted)
-    weights = _weights(likelihood, _steps(likelihood, names, seed))
-    at = (np.arange(ROWS) + 0.5) / ROWS
-    order = np.lexsort(atoms.T[::-1])
-    rows = atoms[order][np.minimum(np.searchsorted(np.cumsum(weights[order]), at), len(atoms) - 1)]
-    return _Deconvolved(atoms, weights, np.array(draws), rows)
-
-
-def _weights(likelihood: np.ndarray, steps: int) -> np.ndarray:
-    """Return the atoms' weights (A,) after so many steps of expectation maximisation from equal ones."""
-    return next(weights for n, weights in enumerate(_path(likelihood)) if n == steps)
-
-
-def _path(likelihood: np.ndarray) -> Iterator[np.ndarray]:
-    weights = np.full(likelihood.shape[1], 1 / likelihood.shape[1])
-    while True:
-        yield weights
-        weights = weights * (likelihood.T @ (1 / (likelihood @ weights))) / len(likelihood)
-
-
-def _steps(likelihood: np.ndarray, names: np.ndarray, seed: int) -> int:
-    """Return the number of steps after which weights from one half of the pictures explain the other half best."""
-    order = list(dict.fromkeys(names.tolist()))
-    place = stream(seed, 0, "matching.halves").permutation(len(order))
-    side = dict(zip(order, (place % 2).tolist(), strict=True))
-    first = np.array([side[name] == 0 for name in names.tolist()])
-    gains = np.zeros(len(ITERATIONS))
-    for here, there in ((first, ~first), (~first, first)):
-        path = itertools.islice(enumerate(_path(likelihood[here])), ITERATIONS[-1] + 1)
-        gains += [float(np.log(likelihood[there] @ weights).sum()) for n, weights in path if n in ITERATIONS]
-    return ITERATIONS[int(gains.argmax())]
-
-
-def _summary(values: np.ndarray, weights: np.ndarray | None = None) -> Summary:
-    share = np.ones(len(values)) / len(values) if weights is None else weights / weights.sum()
-    order = np.argsort(values)
-    mean = float(values @ share)
-    below = np.cumsum(share[order]) - share[order] / 2
-    quantiles = np.interp((0.05, 0.5, 0.95), below, values[order])
-    return Summary(mean, float(np.sqrt(share @ (values - mean) ** 2)), *map(float, quantiles))
-
-
-def _written(recipe: Recipe, chosen: Mapping[str, np.ndarray], size: tuple[int, int]) -> Recipe:
-    """Return `recipe` with the fitted values: together in a joint table, alone as an empirical distribution."""
     changes: dict[str, Any] = {}
     tables = []
     for group in dict.fromkeys(knob.group for knob in KNOBS):
@@ -535,23 +321,25 @@ def _written(recipe: Recipe, chosen: Mapping[str, np.ndarray], size: tuple[int, 
         if len(knobs) == 1:
             changes[knobs[0].path] = Empirical(tuple(columns[0]), steps[0]).to_data()
         elif knobs:
-            rows = tuple(zip(*columns, strict=True))
-            tables.append(Joint(tuple(knob.path for knob in knobs), rows, tuple(steps)))
-            changes |= dict.fromkeys((knob.path for knob in knobs), "auto")
-    width = _width(recipe)
+            tables.append(
+                Joint(tuple(knob.path for knob in knobs), tuple(zip(*columns, strict=True)), tuple(steps)).to_data()
+            )
+    for person in (True, False):
+        members = [factor for factor in factors if factor.person == person]
+        if members:
+            weights = rake(rows, [(factor, shares[factor.name]) for factor in members])
+            tables.append(table(rows, members, weights, tuple(chosen)))
+    changes |= {path: "auto" for joint in tables for path in joint["fields"]}
+    width = float(columns_of(rows, ["image.width"])["image.width"][0])
     changes["image.height"] = max(16, round(width * size[0] / size[1]))
     data = _with(recipe, _counted_from_head(recipe, changes), name=f"{recipe.name}_matched").to_data()
-    data["joint"] = data.get("joint", []) + [table.to_data() for table in tables]
+    data["joint"] = data.get("joint", []) + tables
     return Recipe.from_data(data, where=f"{recipe.name}, matched")
-
-
-def _width(recipe: Recipe) -> float:
-    return float(draws_of(recipe, ["image.width"], 0, 1)["image.width"][0])
 
 
 def _jitter(values: np.ndarray) -> float:
     """Return the half-width that fills the gaps between values: a rule of thumb for kernels (Silverman), of half."""
-    return _short(0.5 * values.std() * len(values) ** -0.2)
+    return short(0.5 * values.std() * len(values) ** -0.2)
 
 
 def _inside(path: str, values: np.ndarray, step: float) -> list[float]:
@@ -559,20 +347,17 @@ def _inside(path: str, values: np.ndarray, step: float) -> list[float]:
     spec, _ = parameters()[path]
     low = -math.inf if spec.low is None else spec.low + step
     high = math.inf if spec.high is None else spec.high - step
-    return [min(max(_short(value), low), high) for value in values.tolist()]
+    return [min(max(short(value), low), high) for value in values.tolist()]
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.4g}")
-
-
-def _notes(real: Real, count: int, fits: Mapping[str, Fit]) -> list[str]:
+def _notes(real: Real, count: int, fits: Mapping[str, Fit], shares: Mapping[str, Shares]) -> list[str]:
     notes = []
     if real.unreadable:
         notes.append(f"{len(real.unreadable)} real pictures cannot be read; the first: {real.unreadable[0]}")
-    if not any(fit.after for fit in fits.values()):
+    if not any(fit.after for fit in (*fits.values(), *shares.values())):
         notes.append("no parameter could be fitted: the recipe is as it was; make more renders, or give other pictures")
     unsure = [fit.path for fit in fits.values() if "would be known" in fit.why]
+    unsure += [fit.name for fit in shares.values() if "would be known" in fit.why]
     if unsure:
         people = len(set(real.groups))
         notes.append(
@@ -593,5 +378,13 @@ def to_yaml(matched: Matched) -> str:
             lines.append(f"# {fit.path}: {before} -> {after}, R2 {fit.score:.2f}")
         else:
             lines.append(f"# {fit.path}: {before}, {fit.why}")
+    for found in matched.shares.values():
+        if found.after and found.low and found.high:
+            each = zip(found.classes, found.before, found.after, found.low, found.high, strict=True)
+            parts = [f"{name} {a:.2f} -> {b:.2f} [{low:.2f}, {high:.2f}]" for name, a, b, low, high in each]
+            lines.append(f"# shares of {found.name}: {', '.join(parts)}, R2 {found.score:.2f}")
+        else:
+            parts = [f"{name} {share:.2f}" for name, share in zip(found.classes, found.before, strict=True)]
+            lines.append(f"# shares of {found.name}: {', '.join(parts)}, {found.why}")
     lines += [f"# {note}" for note in matched.notes]
     return "\n".join([*lines, yaml.safe_dump(matched.recipe.to_data(), sort_keys=False, default_flow_style=None)])

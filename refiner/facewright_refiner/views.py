@@ -18,6 +18,7 @@ from facewright_refiner.estimators import labels_in_crop, labels_of
 from facewright_refiner.keypoints import points_of
 from facewright_refiner.pictures import Pictures, groups_of, read_files
 from facewright_refiner.profile import View
+from facewright_refiner.regions import region_ids
 from facewright_refiner.sensor import view
 
 LARGEST_EDGE = 96
@@ -42,7 +43,8 @@ class Real(NamedTuple):
 
 class Renders(NamedTuple):
     """Our pictures (N, 3, H, W) in [0, 1] of a `scene`, key points (N, P, 2) in widths, labels (N, L) as in
-    estimators.LABELS, people, indices, sample data.
+    estimators.LABELS, people, indices, sample data, and regions (N, H, W) uint8 as in regions.REGIONS, None where
+    their masks were not written.
     """
 
     scene: str
@@ -52,6 +54,7 @@ class Renders(NamedTuple):
     people: list[str]
     indices: list[int]
     samples: list[dict]
+    regions: Tensor | None = None
 
 
 def real_in_view(paths: Sequence[Path], seed: int = 0, most: int = MOST) -> Real:
@@ -88,17 +91,20 @@ def renders_in_view(folder: Path, size: tuple[int, int], most: int = MOST) -> Re
     if not len(dataset):
         raise DatasetError(f"{folder}: the dataset holds no frame yet; run `facewright generate` first")
     places = np.unique(np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round().astype(int))
-    views, points, shares, rows, samples = [], [], [], [], []
+    views, points, shares, rows, samples, masks = [], [], [], [], [], []
     for place in places:
         record = dataset.record(dataset.indices[int(place)])
         layer = "refined" if "refined" in record["layers"] else "rgb"
-        frame = dataset.with_layers([layer]).frame(record["index"])
+        masked = "seg" in record["layers"]
+        frame = dataset.with_layers([layer, "seg"] if masked else [layer]).frame(record["index"])
         picture, (matrix,) = in_view([frame.layers[layer]], size)
         views.append(picture)
         points.append((points_of(frame) * matrix[[0, 1], [0, 1]] + matrix[:2, 2]) / size[1])
         shares.append(size[1] / (matrix[0, 0] * frame.layers[layer].shape[1]))
         rows.append(frame.attributes)
         samples.append(record["sample"])
+        if masked:
+            masks.append(region_ids(_nearest(frame.layers["seg"], matrix, size), frame.sample.scene))
     return Renders(
         samples[0]["scene"],
         torch.cat(views),
@@ -107,4 +113,29 @@ def renders_in_view(folder: Path, size: tuple[int, int], most: int = MOST) -> Re
         [str(row["identity"]) for row in rows],
         [int(row["index"]) for row in rows],
         samples,
+        torch.from_numpy(np.array(masks)) if len(masks) == len(places) else None,
     )
+
+
+def together(a: Renders, b: Renders) -> Renders:
+    """Return the renders of two folders as one set; indices of the second go on after those of the first."""
+    last = max(a.indices) + 1
+    return Renders(
+        a.scene,
+        torch.cat([a.pictures, b.pictures]),
+        np.concatenate([a.points, b.points]),
+        np.concatenate([a.labels, b.labels]),
+        a.people + b.people,
+        a.indices + [last + index for index in b.indices],
+        a.samples + b.samples,
+        torch.cat([a.regions, b.regions]) if a.regions is not None and b.regions is not None else None,
+    )
+
+
+def _nearest(ids: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return ids (H, W) in the view of `size` to which `matrix` (3, 3) takes px, each the nearest one's."""
+    y, x = (
+        np.clip(((np.arange(size[n]) + 0.5 - matrix[1 - n, 2]) / matrix[1 - n, 1 - n]).astype(int), 0, ids.shape[n] - 1)
+        for n in (0, 1)
+    )
+    return ids[np.ix_(y, x)]

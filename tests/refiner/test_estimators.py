@@ -30,9 +30,10 @@ def test_points_turn_with_their_picture():
     y, x = (np.mgrid[:48, :64] + 0.5) / 64
     points = np.array([[[0.4, 0.3]], [[0.6, 0.5]]])
     picture = torch.from_numpy(np.exp(-((points[..., 0, None] - x) ** 2 + (points[..., 1, None] - y) ** 2) / 0.03**2))
-    views, moved = keypoints._turned(
-        picture[:, None].float().expand(-1, 3, -1, -1), torch.from_numpy(points).float(), np.random.default_rng(1)
-    )
+    pictures = picture[:, None].float().expand(-1, 3, -1, -1)
+    ids = (picture[:, None] > 0.5).float()
+    views, moved, there = keypoints._turned(pictures, torch.from_numpy(points).float(), ids, np.random.default_rng(1))
+    assert float(((there > 0.5) == (views[:, :1] > 0.5)).float().mean()) > 0.98  # ids turn along
     weight = views[:, 0].double() ** 4
     for n in range(2):
         found = [float((weight[n] * torch.from_numpy(axis)).sum() / weight[n].sum()) for axis in (x, y)]
@@ -59,7 +60,7 @@ def test_a_finder_learns_where_discs_are(monkeypatch):
     unseen, known = dots(12, 2)
     monkeypatch.setattr(keypoints, "STEPS", 50)
     network = keypoints.train_finder(pictures, points, "face", 0)
-    error = np.linalg.norm(keypoints.find(network, unseen) - known, axis=-1).mean()
+    error = np.linalg.norm(keypoints.find(network, unseen, "face").points - known, axis=-1).mean()
     baseline = np.linalg.norm(known - points.mean(0), axis=-1).mean()
     assert error < 0.75 * baseline
 
@@ -73,6 +74,35 @@ def test_a_ridge_regression_chooses_what_generalises():
     unseen = random.normal(size=(200, 60))
     assert np.corrcoef(fitted(unseen)[:, 0], unseen[:, 0])[0, 1] > 0.95
     assert fitted(unseen)[:, 1].std() < 0.5  # noise is not fitted
+
+
+def test_a_mirror_image_is_left_out_with_its_picture():
+    random = np.random.default_rng(0)
+    half = random.normal(size=(40, 100))
+    features = np.concatenate([half, half + 0.01 * random.normal(size=half.shape)])
+    noise = np.tile(random.normal(size=(40, 1)), (2, 1))  # a twin tells it, nothing else does
+    unseen = random.normal(size=(200, 100))
+    assert ridge(features, noise, twins=True)(unseen).std() < 0.5 * ridge(features, noise)(unseen).std()
+
+
+def test_what_no_training_picture_had_does_not_decide_alone():
+    random = np.random.default_rng(0)
+    features = random.normal(size=(60, 3))
+    features[:, 2] *= 1e-5
+    fitted = ridge(features, features @ [[1.0], [0.0], [1e4]])
+    strange = np.array([[0.0, 0.0, 1.0]])  # 100,000 deviations away
+    assert abs(fitted(strange)[0, 0]) < 1
+
+
+def test_each_label_is_read_from_the_columns_that_tell_it():
+    random = np.random.default_rng(0)
+    features = random.normal(size=(60, 30))
+    labels = np.stack([features[:, 2], features[:, 25]], axis=1) + 0.05 * random.normal(size=(60, 2))
+    fitted = ridge(features, labels, [np.arange(10), np.arange(20, 30)])
+    assert not fitted.weights[10:, 0].any()
+    assert not fitted.weights[:20, 1].any()
+    unseen = random.normal(size=(100, 30))
+    assert np.corrcoef(fitted(unseen)[:, 1], unseen[:, 25])[0, 1] > 0.95
 
 
 def test_labels_of_the_framing_follow_a_crop():

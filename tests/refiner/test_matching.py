@@ -5,12 +5,18 @@ import json
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from facewright import Recipe, sample
 from facewright.cli import main
+from facewright.dataset.card import Card
+from facewright.dataset.writer import open_for_writing
 from facewright.errors import DatasetError
-from facewright_refiner import estimators, keypoints, matching
-from facewright_refiner.matching import KNOBS, Readings, fit_group, fitted_knobs, match, proposal
+from facewright.mock import MockRenderer
+from facewright_refiner import deconvolution, estimators, fits, keypoints, matching, shares
+from facewright_refiner.fits import Readings, fit_group
+from facewright_refiner.knobs import KNOBS
+from facewright_refiner.matching import fitted_knobs, match, proposal, rows_of
 from facewright_refiner.pictures import find_pictures
 
 BOUNDS = {knob.path: knob.bounds(300.0) for knob in KNOBS}
@@ -19,7 +25,7 @@ BOUNDS = {knob.path: knob.bounds(300.0) for knob in KNOBS}
 def readings(knobs, hidden, noise=0.08, score=0.8, renders=240, foreign=0.0):
     """Return what estimators read that shrink, bend and shift the truth; `hidden` maps paths to the real values."""
     random = np.random.default_rng(7)
-    found = Readings({}, {}, {}, {})
+    found = Readings({}, {}, {}, {}, {})
     for knob in knobs:
         low, high = BOUNDS[knob.path]
         middle, width = (low + high) / 2, high - low
@@ -53,8 +59,8 @@ def test_a_hidden_distribution_is_recovered_within_its_interval():
     knobs = group("exposure")
     hidden = np.random.default_rng(1).normal(-0.6, 0.4, 300)
     found = readings(knobs, {"image.exposure_ev": hidden})
-    fits, values = fit_group(knobs, BOUNDS, found, before(knobs), names(300), 0)
-    fit = fits["image.exposure_ev"]
+    found_fits, values = fit_group(knobs, BOUNDS, found, before(knobs), names(300), 0)
+    fit = found_fits["image.exposure_ev"]
     assert fit.low.mean <= hidden.mean() <= fit.high.mean
     assert fit.low.sd <= hidden.std() <= fit.high.sd
     assert fit.high.mean - fit.low.mean < 0.3
@@ -69,8 +75,8 @@ def test_two_parameters_keep_their_correlation():
     yaw = random.normal(0, 10, 300).clip(-29, 29)
     pitch = (-3 + 0.5 * yaw + random.normal(0, 3, 300)).clip(-24, 19)
     hidden = {"gaze.yaw_deg": yaw, "gaze.pitch_deg": pitch}
-    fits, values = fit_group(knobs, BOUNDS, readings(knobs, hidden, noise=0.04), before(knobs), names(300), 0)
-    assert fits["gaze.yaw_deg"].low.mean - 1 <= yaw.mean() <= fits["gaze.yaw_deg"].high.mean + 1
+    found_fits, values = fit_group(knobs, BOUNDS, readings(knobs, hidden, noise=0.04), before(knobs), names(300), 0)
+    assert found_fits["gaze.yaw_deg"].low.mean - 1 <= yaw.mean() <= found_fits["gaze.yaw_deg"].high.mean + 1
     assert np.corrcoef(values["gaze.yaw_deg"], values["gaze.pitch_deg"])[0, 1] > 0.6
 
 
@@ -93,7 +99,7 @@ def test_few_pictures_widen_the_interval_until_the_parameter_stays():
         fit_group(knobs, BOUNDS, readings(knobs, {"image.exposure_ev": hidden[:n]}, noise=0.15), narrow, names(n), 0)[0]
         for n in (300, 8)
     )
-    assert many["image.exposure_ev"].width < matching.SURE
+    assert many["image.exposure_ev"].width < fits.SURE
     assert few["image.exposure_ev"].after is None
     assert "standard deviations only" in few["image.exposure_ev"].why
 
@@ -116,16 +122,18 @@ def test_a_proposal_spreads_what_varies_and_keeps_what_the_user_holds():
     drawn = [sample(wide, 0, n) for n in range(60)]
     assert {one.subject.head.age_years for one in drawn} == {30.0}
     assert {one.gaze.reference for one in drawn} == {"camera"}
-    assert np.std([one.pose.head_yaw_deg for one in drawn]) == pytest.approx(110 / 12**0.5, rel=0.2)
+    assert np.std([one.pose.head_yaw_deg for one in drawn]) == pytest.approx(
+        0.88 * 110 / 4, rel=0.2
+    )  # a normal cut at 2 sd
     assert (drawn[0].image.width, drawn[0].image.height) == (48, 64)
 
 
 def test_the_command_writes_a_recipe_that_says_what_was_fitted(painted, monkeypatch, capsys):
     monkeypatch.setattr(keypoints, "STEPS", 12)
-    monkeypatch.setattr(matching, "DRAWS", 4)
+    monkeypatch.setattr(deconvolution, "DRAWS", 4)
     monkeypatch.setattr(estimators, "LEAST_RENDERS", 20)
-    monkeypatch.setattr(matching, "SURE", 99.0)
-    monkeypatch.setattr(matching, "PROVEN", -9.0)  # twelve steps prove nothing; what is written is the point
+    monkeypatch.setattr(fits, "SURE", 99.0)
+    monkeypatch.setattr(fits, "PROVEN", -9.0)  # twelve steps prove nothing; what is written is the point
     target = painted / "eye.yaml"
     command = ["match", "--real", str(painted / "real"), "--recipe", "eye_rgb", "-o", str(target)]
     assert main([*command, "--renders", str(painted / "renders")]) == 0
@@ -154,6 +162,40 @@ def test_the_command_writes_a_recipe_that_says_what_was_fitted(painted, monkeypa
     )
     assert again.recipe == matched
     assert said == ["deconvolving"]  # the estimates were kept
+
+
+def test_kinds_of_people_are_written_as_people_that_the_recipe_draws(tmp_path, monkeypatch):
+    monkeypatch.setattr(keypoints, "STEPS", 3)
+    monkeypatch.setattr(deconvolution, "DRAWS", 4)
+    monkeypatch.setattr(shares, "DRAWS", 4)
+    monkeypatch.setattr(shares, "LEAST_OF_CLASS", 1)
+    monkeypatch.setattr(estimators, "LEAST_RENDERS", 20)
+    monkeypatch.setitem(matching.PEOPLE, "face", 60)
+    for module in (fits, shares):  # three steps prove nothing; what is written is the point
+        monkeypatch.setattr(module, "SURE", 99.0)
+        monkeypatch.setattr(module, "PROVEN", -99.0)
+        monkeypatch.setattr(module, "STRANGE", 1.0)
+    recipe = Recipe.load("face", ["image.width=48", "image.height=48"])
+    wide = proposal(recipe, {}, (48, 48), rows_of(recipe, 0))
+    (tmp_path / "real").mkdir()
+    with open_for_writing(tmp_path / "renders", Card.of(wide, 1).extended(0, 40)) as writer, MockRenderer() as render:
+        for index in range(40):
+            made = render(sample(wide, 1, index), wide.outputs)
+            writer.write(made)
+            Image.fromarray(made.rgb).save(tmp_path / "real" / f"{index:03}a.png")
+    found = match(
+        recipe, find_pictures(tmp_path / "real"), tmp_path / "out", renders=tmp_path / "renders", log=lambda text: None
+    )
+    assert found.shares["hair"].after
+    assert "# shares of hair: bare " in (tmp_path / "out" / "recipe.yaml").read_text()
+    assert {one["factor"] for one in found.to_data()["shares"]} == set(found.shares)
+    people = next(table for table in found.recipe.joints if "subject.hair.style" in table.fields)
+    drawn = {row["subject.hair.style"]: row["subject.head.gender"] for row in rows_of(recipe, 0)}
+    gender, style = (people.fields.index(path) for path in ("subject.head.gender", "subject.hair.style"))
+    assert {row[style] for row in people.rows} <= set(drawn)
+    assert any(row[gender] == pytest.approx(drawn[row[style]], abs=1e-3) for row in people.rows)
+    assert any("expression.mood" in table.fields for table in found.recipe.joints)
+    assert sample(found.recipe, 5, 3).subject.hair.style in drawn
 
 
 def test_a_set_that_is_too_small_is_refused(painted, tmp_path):

@@ -56,14 +56,7 @@ class SegmentationTask(Task):
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Return cross entropy, and one minus the mean Dice of the classes that occur: small ones need that."""
-        known = target != IGNORE
-        ids = torch.where(known, target, 0).long()
-        entropy = F.cross_entropy(output, torch.where(known, ids, -100))
-        given = output.softmax(1) * known[:, None]
-        wanted = F.one_hot(ids, output.shape[1]).permute(0, 3, 1, 2) * known[:, None]
-        both, either = (given * wanted).sum((0, 2, 3)), (given + wanted).sum((0, 2, 3))
-        there = wanted.sum((0, 2, 3)) > 0
-        return entropy + 1 - (2 * both[there] / either[there]).mean()
+        return region_loss(output, target)
 
     def marks(self, output: Tensor, target: Tensor) -> Array:
         """Return (N, 3 C): pixels of each class that are found, found wrongly, and missed."""
@@ -98,6 +91,18 @@ class SegmentationTask(Task):
     def about(self) -> dict[str, Any]:
         """Return what identifies the task."""
         return super().about() | {"classes": list(self.classes), "scored": list(self.scored)}
+
+
+def region_loss(output: Tensor, target: Tensor) -> Tensor:
+    """Return cross entropy of logits (B, C, H, W) with ids (B, H, W), and one minus the mean Dice of what occurs."""
+    known = target != IGNORE
+    ids = torch.where(known, target, 0).long()
+    entropy = F.cross_entropy(output, torch.where(known, ids, -100))
+    given = output.softmax(1) * known[:, None]
+    wanted = F.one_hot(ids, output.shape[1]).permute(0, 3, 1, 2) * known[:, None]
+    both, either = (given * wanted).sum((0, 2, 3)), (given + wanted).sum((0, 2, 3))
+    there = wanted.sum((0, 2, 3)) > 0
+    return entropy + 1 - (2 * both[there] / either[there]).mean()
 
 
 def common_classes(targets: Tensor, classes: tuple[str, ...]) -> tuple[int, ...]:
