@@ -55,6 +55,7 @@ class SimganTrainer(Trainer):
     def _update_features(self) -> Row:
         """Let the features learn to restore noisy pictures of both sets; the last update measures their unit."""
         features = self.networks["features"]
+        assert isinstance(features, Features)
         start = self.counters["synthetic"]
         clean = standardised(torch.cat([self._next(self.synthetic, "synthetic"), self._next(self.real, "real")]))
         noise = stream(self.config.seed, start, "refiner.features").standard_normal(clean.shape, "float32")
