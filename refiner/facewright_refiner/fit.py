@@ -79,8 +79,9 @@ RANGES: dict[str, Range] = {
 """Fitted parameters. The others (kind of mosaic, directions, motion, headroom, ...) are kept from the base profile."""
 COLOUR = ("warm_ev", "tint_ev", "saturation", "chroma_px")
 FIELD = ("shade_ev", "vignette_ev")
-GRADED = ("exposure_ev", "warm_ev", "tint_ev", "saturation")
-"""What a grade sets, whatever they are; where pictures are graded, these are kept from the base profile."""
+GRADED = ("exposure_ev", "warm_ev", "tint_ev", "saturation", "flare", *FIELD)
+"""Kept from the base profile where pictures are graded. A grade sets brightness, colour and contrast whatever they are;
+searched nevertheless, shade and glare bought the contrast of whole pictures and washed the eyes out (seen)."""
 
 
 @dataclass(frozen=True)
