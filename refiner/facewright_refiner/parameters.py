@@ -152,8 +152,9 @@ class SensorParams:
         return self.seed, self.index, stream_name("noise", self.attempt)
 
     def to_data(self) -> dict[str, Any]:
-        """Return JSON-able data; `from_data` is its inverse."""
-        return dataclasses.asdict(self)
+        """Return data that JSON gives back as it is; `from_data` is its inverse."""
+        grades = [dataclasses.asdict(one) | {"mean": [*one.mean], "deviation": [*one.deviation]} for one in self.grades]
+        return dataclasses.asdict(self) | {"grades": grades}
 
     @staticmethod
     def from_data(data: Mapping[str, Any]) -> SensorParams:

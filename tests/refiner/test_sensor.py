@@ -346,7 +346,8 @@ def test_a_grade_is_differentiable():
 def test_params_survive_json():
     p = draw(Profile.load("phone"), 7, 11, px_per_mm=4.0, attempt=1)
     graded = dataclasses.replace(p, grades=(GRADE, GRADE))
-    assert SensorParams.from_data(json.loads(json.dumps(graded.to_data()))) == graded
+    assert json.loads(json.dumps(graded.to_data())) == graded.to_data()
+    assert SensorParams.from_data(graded.to_data()) == graded
     assert SensorParams.from_data(json.loads(json.dumps(p.to_data()))) == p
     with pytest.raises(RecipeError, match="unknown key 'jpg'; did you mean 'jpeg'"):
         SensorParams.from_data(p.to_data() | {"jpg": 3})
