@@ -3,9 +3,9 @@
 A judge of labels is trained first, on our own exact ones under photometric changes of every kind, and frozen. Then, in
 each iteration, a critic learns to score real patches above refined ones, and the refiner to raise the score of its own:
 
-- The tones of groups of classes begin at what the judge sees to differ between photographed renders and real pictures,
-  each group beside the skin of its picture: lashes that are too pale, irises that are too light. The judge reads both,
-  so its habits cancel. In hundreds of iterations an adversary alone did not begin to say so (measured).
+- If `first_tone` says so, the tones of groups of classes begin at what the judge sees to differ between photographed
+  renders and real pictures, each group beside the skin of its picture: lashes that are too pale, irises that are too
+  light. The judge reads both, so its habits cancel.
 - Between refiner and critic stands the stochastic camera (sensor.py), as it will when the refiner is applied. So the
   critic sees noise, blur and compression on both sides, and the refiner need not paint them.
 - Every refined patch is paired with the real patch in which the judge sees the most similar shares of classes, out of
@@ -60,8 +60,6 @@ SEEN = 0.01
 """Share of a picture that a group must have there to be read."""
 COMMON = 0.15
 """Share of pictures that must show a group."""
-FIRST_TONE = 0.07
-"""Largest first tone, of full contrast. At 0.1 registration saw irises of 80 px pictures shift by 0.4 px (95 %)."""
 FIRST_SHOWN = 1 << 40
 """Cameras of the probes are drawn from here on, far from those of training."""
 
@@ -117,7 +115,7 @@ class ModernTrainer(Trainer):
         loss = -(F.log_softmax(logits, 1) * batch.shares * self.rarity).sum(1).mean()
         self._descend("judge", loss)
         right = (logits.argmax(1) == batch.shares.argmax(1)).float().mean()
-        if self.position[1] + 1 == self.config.pretrain_judge:
+        if self.config.first_tone and self.position[1] + 1 == self.config.pretrain_judge:
             self._begin_tones()
         return {"regularization": float(loss.detach()), "accuracy": float(right)}
 
@@ -135,7 +133,8 @@ class ModernTrainer(Trainer):
         common = torch.stack([(~rows.isnan()).float().mean(0) >= COMMON for rows in both]).all(0)
         common[[guides.OTHER, guides.SKIN]] = False
         differs = torch.where(common, both[1].nanmedian(0).values - both[0].nanmedian(0).values, 0.0)
-        tone = torch.atanh(differs.clamp(-FIRST_TONE, FIRST_TONE) / OFFSET)
+        most = self.config.first_tone
+        tone = torch.atanh(differs.clamp(-most, most) / OFFSET)
         for name in ("refiner", "average"):
             bias: Tensor = self.networks[name].get_parameter("tones.bias")
             bias.view(2, self.config.channels, -1)[1] = tone

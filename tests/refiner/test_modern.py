@@ -137,7 +137,9 @@ def test_scaling_without_torch_is_scaling_with_it(size):
 
 
 def test_tones_begin_at_what_the_judge_sees_beside_skin(folders, sets):
-    config = Config.of("modern", [*TINY, "batch=8", "pretrain_judge=150", "pretrain_discriminator=0", "steps=0"])
+    config = Config.of(
+        "modern", [*TINY, "batch=8", "pretrain_judge=150", "pretrain_discriminator=0", "steps=0", "first_tone=0.07"]
+    )
     synthetic = sets[0]
     iris = synthetic.guides[:, guides.IRIS].sum(1, keepdim=True)
     veiled = 0.9 * (synthetic.pictures.float() - 0.2 * iris).clamp(-1, 1) + 0.1
