@@ -317,12 +317,12 @@ def test_workers_that_crash_hang_stop_or_fall_silent_are_replaced(tmp_path, monk
 
     monkeypatch.setattr(local, "worker_command", spoilt)
     heard = []
-    station = Station(renderer="mock", timeout=10)
+    station = Station(renderer="mock", timeout=5)
     recipe_order = Order(Recipe.load("face", SETTINGS), seed=5, count=COUNT)
     assert generate(recipe_order, tmp_path / "d", station, 2, heard.append) == 0
     assert_whole(tmp_path / "d", reference)
     said = " ".join(event["message"] for event in heard if event["event"] == "warning")
-    for words in ("frame 1 (signal 6)", "frame 2 (hung for 10 s)", "frame 3 (hung for 10 s)", "frame 4 (exit code 0)"):
+    for words in ("frame 1 (signal 6)", "frame 2 (hung for 5 s)", "frame 3 (hung for 5 s)", "frame 4 (exit code 0)"):
         assert words in said
     logs = "".join(path.read_text() for path in (tmp_path / "d/logs").iterdir())
     assert logs.count("Fatal Python error: Aborted") == 2
