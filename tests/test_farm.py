@@ -302,3 +302,23 @@ def test_the_plan_is_read_from_the_folder_alone(tmp_path):
     assert missing(Order(RECIPE, seed=5, count=5), tmp_path) == [2, 3, 4]
     assert missing(Order(RECIPE, seed=5, count=2), tmp_path / "new") == [0, 1]
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="cores are shown to libraries on Linux only")
+def test_blender_has_no_more_threads_than_it_was_given():
+    pytest.importorskip("bpy", reason="it is bpy's pool of threads")
+    code = """
+import ctypes, os
+from facewright.scene import compat
+before = os.sched_getaffinity(0)
+compat.import_bpy(1)
+assert all(os.sched_getaffinity(int(task)) == before for task in os.listdir("/proc/self/task")), "a thread stayed behind"
+tbb = ctypes.CDLL(next(line.split()[-1] for line in open("/proc/self/maps") if "libtbb.so" in line))
+limit = tbb._ZN3tbb6detail2r127global_control_active_valueEi  # of max_allowed_parallelism
+limit.restype = ctypes.c_size_t
+print(limit(0))
+"""
+    env = os.environ | {"PYTHONPATH": str(Path(facewright.__file__).parents[1])}
+    run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split()[-1] == "1"

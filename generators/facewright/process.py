@@ -1,13 +1,15 @@
-"""Processes that die without a word: telling whether one still runs, and clearing what it left in memory."""
+"""Processes: telling whether one still runs, clearing what it left in memory, and how many cores it shows a library."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import socket
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 _SCRATCH = re.compile(r"facewright-(?P<host>.+)-(?P<pid>\d+)-(?P<birth>\d*)-\w+")
@@ -45,6 +47,25 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
             shutil.rmtree(path, ignore_errors=True)
     name = f"facewright-{socket.gethostname()}-{os.getpid()}-{birth(os.getpid())}-"
     return tempfile.TemporaryDirectory(prefix=name, dir=place)
+
+
+@contextlib.contextmanager
+def few_cores(count: int | None) -> Iterator[None]:
+    """Let what is loaded meanwhile find `count` cores (None: all there are), as its pool of threads has a size for good.
+
+    Linux only; elsewhere nothing changes. Afterwards all threads may run on every core again.
+    """
+    if count is None or sys.platform != "linux":
+        yield
+        return
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(mine)[:count])
+    try:
+        yield
+    finally:
+        for thread in os.listdir("/proc/self/task"):
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread), mine)
 
 
 def _windows_process_lives(pid: int) -> bool:

@@ -226,12 +226,14 @@ class _Process:
         self.frames = 0
         self.hung = ""
         command = worker_command(["worker", str(folder), "--feed", *station.to_args()])
+        environment = {"OPENBLAS_NUM_THREADS": "1"} | os.environ  # its others spin, and workers have cores enough to share
         with layout.writing(self.log), self.log.open("ab") as log:
             self.popen = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                env=environment,
                 text=True,
                 encoding="utf-8",
                 start_new_session=os.name == "posix",

@@ -5,15 +5,21 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from facewright import process
 from facewright.errors import MissingPackage, UserError
 
 MINIMUM = (4, 5, 0)
 
 
-def import_bpy() -> Any:
-    """Return bpy. Raises MissingPackage without it and UserError below MINIMUM."""
+def import_bpy(threads: int | None = None) -> Any:
+    """Return bpy. Raises MissingPackage without it and UserError below MINIMUM.
+
+    `threads` limits Blender's pool for everything but sampling, if this process loads bpy here (None: all cores). With
+    bpy 4.5 (oneTBB 2021.13) every idle thread of that pool spins in sched_yield while Cycles samples.
+    """
     try:
-        bpy: Any = importlib.import_module("bpy")
+        with process.few_cores(threads):
+            bpy: Any = importlib.import_module("bpy")
     except ImportError as error:
         raise MissingPackage(
             f"rendering needs Blender's bpy ({error}); run this inside Blender, or `python -m pip install bpy==4.5.*` "

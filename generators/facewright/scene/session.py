@@ -74,7 +74,7 @@ class CyclesRenderer:
     ) -> None:
         if device not in DEVICES:
             raise UserError(f"device {device!r} is not one of {', '.join(DEVICES)}")
-        self.bpy = compat.import_bpy()
+        self.bpy = compat.import_bpy(threads)
         self.device, self.threads = device, threads
         self.hdri_folder, self.backdrop_folder = hdri_folder, backdrop_folder
         self.about: dict[str, Any] = {}
