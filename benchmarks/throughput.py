@@ -7,8 +7,9 @@ stages   CPU seconds by stage of each built-in recipe at its own size and sample
          measured in turn, frame by frame.
 curves   cost against resolution, samples, hair and frames per subject (recipe `face`, 192 px, 8 samples, one at a time)
 workers  wall and CPU seconds of `facewright generate` with one and two processes of one thread, and with one process of
-         two threads; and from its start to the first frame. In turn, the median of three rounds: a machine's speed
-         changes with its neighbours (contention.py)
+         two threads; and from its start to the first frame. A process of one thread still uses two cores, one to draft
+         the next frame: so it is also held to one core. In turn, the median of three rounds: a machine's speed changes
+         with its neighbours (contention.py)
 
 One thread and CPU seconds of the process, so that a busy machine changes little; the first frame warms up and is not
 counted. Dataset sizes are dataset_size.py's. Writes benchmarks/results/throughput.{json,md}.
@@ -34,6 +35,7 @@ from facewright import Recipe, __version__, sample
 from facewright.check import check_frame
 from facewright.dataset.layout import encode_layer, layer_file, write_atomic
 from facewright.farm.worker import memory_mb
+from facewright.process import few_cores
 from facewright.scene import CyclesRenderer, session
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,14 +117,16 @@ def curves(renderer: CyclesRenderer, count: int) -> list[dict]:
     return found
 
 
-def generate(folder: str, count: int, workers: int, threads: int) -> tuple[float, float, float]:
+def generate(folder: str, count: int, workers: int, threads: int, cores: int) -> tuple[float, float, float]:
     """Return wall seconds to the first and last frame of `facewright generate` at 128 px, and all CPU seconds."""
     command = [sys.executable, "-m", "facewright", "generate", "face", "-o", folder, "--count", str(count)]
     command += ["--set", "image.width=128", "--set", "image.height=128", "--workers", str(workers)]
     command += ["--threads", str(threads), "--device", "cpu", "--json-events"]
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'generators'}:{ROOT / 'refiner'}"}
     start, first, before = time.perf_counter(), 0.0, os.times()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with few_cores(cores):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    with process:
         assert process.stdout
         for line in process.stdout:
             if '"event": "frame"' in line and not first:
@@ -135,17 +139,17 @@ def generate(folder: str, count: int, workers: int, threads: int) -> tuple[float
 
 def workers(count: int) -> list[dict]:
     """Return a row for each layout of processes and threads; times count from the first frame on."""
-    layouts = ((1, 1), (2, 1), (1, 2))
-    found: dict[tuple[int, int], list[tuple[float, ...]]] = {layout: [] for layout in layouts}
+    layouts = ((1, 1, 1), (1, 1, 2), (2, 1, 2), (1, 2, 2))
+    found: dict[tuple[int, ...], list[tuple[float, ...]]] = {layout: [] for layout in layouts}
     for _ in range(ROUNDS):
-        for processes, threads in layouts:
+        for layout in layouts:
             with tempfile.TemporaryDirectory() as folder:
-                first, last, cpu = generate(f"{folder}/set", count, processes, threads)
-            found[processes, threads].append((first, (count - processes) / (last - first), cpu / count))
-            print(processes, threads, found[processes, threads][-1], flush=True)
-    names = ("first_s", "frames_per_s", "cpu_s")
+                first, last, cpu = generate(f"{folder}/set", count, *layout)
+            found[layout].append((first, (count - layout[0]) / (last - first), cpu / count))
+            print(layout, found[layout][-1], flush=True)
+    names = ("processes", "threads", "cores", "first_s", "frames_per_s", "cpu_s")
     return [
-        {"processes": layout[0], "threads": layout[1], **dict(zip(names, map(median, zip(*rows)), strict=True))}
+        dict(zip(names, (*layout, *map(median, zip(*rows, strict=True))), strict=True))
         for layout, rows in found.items()
     ]
 
@@ -178,13 +182,13 @@ def markdown(result: dict) -> str:
     if "workers" in result:
         lines += ["", "## Processes and threads: `generate`, recipe `face` at 128 px, wall seconds", ""]
         lines += [
-            "| processes | threads each | start to first frame | frames a second after it | CPU seconds a frame |"
+            "| processes | threads each | cores | start to first frame | frames a second after it | CPU s a frame |"
         ]
-        lines += ["|---|---|---|---|---|"]
+        lines += ["|---|---|---|---|---|---|"]
         for row in result["workers"]:
             lines.append(
-                f"| {row['processes']} | {row['threads']} | {row['first_s']:.1f} | {row['frames_per_s']:.2f} | "
-                f"{row.get('cpu_s', float('nan')):.1f} |"
+                f"| {row['processes']} | {row['threads']} | {row['cores']} | {row['first_s']:.1f} | "
+                f"{row['frames_per_s']:.3f} | {row['cpu_s']:.1f} |"
             )
     return "\n".join(lines) + "\n"
 
