@@ -312,7 +312,7 @@ import ctypes, os
 from facewright.scene import compat
 before = os.sched_getaffinity(0)
 compat.import_bpy(1)
-assert all(os.sched_getaffinity(int(task)) == before for task in os.listdir("/proc/self/task")), "a thread stayed behind"
+assert all(os.sched_getaffinity(int(task)) == before for task in os.listdir("/proc/self/task")), "one stayed"
 tbb = ctypes.CDLL(next(line.split()[-1] for line in open("/proc/self/maps") if "libtbb.so" in line))
 limit = tbb._ZN3tbb6detail2r127global_control_active_valueEi  # of max_allowed_parallelism
 limit.restype = ctypes.c_size_t

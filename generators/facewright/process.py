@@ -51,7 +51,7 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
 
 @contextlib.contextmanager
 def few_cores(count: int | None) -> Iterator[None]:
-    """Let what is loaded meanwhile find `count` cores (None: all there are), as its pool of threads has a size for good.
+    """Show what is loaded meanwhile only `count` cores (None: all): pools of threads keep the size they begin with.
 
     Linux only; elsewhere nothing changes. Afterwards all threads may run on every core again.
     """
@@ -63,9 +63,9 @@ def few_cores(count: int | None) -> Iterator[None]:
     try:
         yield
     finally:
-        for thread in os.listdir("/proc/self/task"):
+        for thread in Path("/proc/self/task").iterdir():
             with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(int(thread), mine)
+                os.sched_setaffinity(int(thread.name), mine)
 
 
 def _windows_process_lives(pid: int) -> bool:

@@ -3,9 +3,6 @@
 A judge of labels is trained first, on our own exact ones under photometric changes of every kind, and frozen. Then, in
 each iteration, a critic learns to score real patches above refined ones, and the refiner to raise the score of its own:
 
-- If `first_tone` says so, the tones of groups of classes begin at what the judge sees to differ between photographed
-  renders and real pictures, each group beside the skin of its picture: lashes that are too pale, irises that are too
-  light. The judge reads both, so its habits cancel.
 - Between refiner and critic stands the stochastic camera (sensor.py), as it will when the refiner is applied. So the
   critic sees noise, blur and compression on both sides, and the refiner need not paint them.
 - Every refined patch is paired with the real patch in which the judge sees the most similar shares of classes, out of
@@ -33,7 +30,7 @@ from torch import Tensor, nn
 
 from facewright.rng import stream
 from facewright_refiner import guides, losses, sensor
-from facewright_refiner.modern import NOISE, OFFSET, SCALES, Critic, Judge, ModernRefiner
+from facewright_refiner.modern import NOISE, SCALES, Critic, Judge, ModernRefiner
 from facewright_refiner.presets import Config
 from facewright_refiner.profile import Profile, draw
 from facewright_refiner.trainer import Row, Trainer, frozen
@@ -54,12 +51,6 @@ JUDGE_LR = 2e-3
 RARITY, RAREST = 0.6, 0.003
 """The judge weighs a group of a share by (share + RAREST) ^ -RARITY. Unweighted, after 400 updates, it called nearly
 everything skin, and saw no iris in a face and one in an eye out of six (measured)."""
-TONED = 256
-"""Pictures of each set from which the first tones are read."""
-SEEN = 0.01
-"""Share of a picture that a group must have there to be read."""
-COMMON = 0.15
-"""Share of pictures that must show a group."""
 FIRST_SHOWN = 1 << 40
 """Cameras of the probes are drawn from here on, far from those of training."""
 
@@ -115,39 +106,7 @@ class ModernTrainer(Trainer):
         loss = -(F.log_softmax(logits, 1) * batch.shares * self.rarity).sum(1).mean()
         self._descend("judge", loss)
         right = (logits.argmax(1) == batch.shares.argmax(1)).float().mean()
-        if self.config.first_tone and self.position[1] + 1 == self.config.pretrain_judge:
-            self._begin_tones()
         return {"regularization": float(loss.detach()), "accuracy": float(right)}
-
-    @torch.no_grad()
-    def _begin_tones(self) -> None:
-        """Set the offsets of groups, in the refiner and its average, to what real pictures have beside skin."""
-        ours, theirs = [], []
-        for start in range(0, min(TONED, len(self.synthetic.pictures)), self.config.batch):
-            places = torch.arange(start, min(start + self.config.batch, len(self.synthetic.pictures)))
-            batch = self._batch(places, FIRST_SHOWN + start, mirrored=False)
-            ours.append(self._beside_skin(self._photographed(batch.pictures, batch)))
-        spread = torch.linspace(0, len(self.real.pictures) - 1, min(TONED, len(self.real.pictures))).long()
-        theirs = [self._beside_skin(self.real.pictures[part].float().to(self.device)) for part in spread.split(16)]
-        both = [torch.cat(rows) for rows in (ours, theirs)]
-        common = torch.stack([(~rows.isnan()).float().mean(0) >= COMMON for rows in both]).all(0)
-        common[[guides.OTHER, guides.SKIN]] = False
-        differs = torch.where(common, both[1].nanmedian(0).values - both[0].nanmedian(0).values, 0.0)
-        most = self.config.first_tone
-        tone = torch.atanh(differs.clamp(-most, most) / OFFSET)
-        for name in ("refiner", "average"):
-            bias: Tensor = self.networks[name].get_parameter("tones.bias")
-            bias.view(2, self.config.channels, -1)[1] = tone
-
-    def _beside_skin(self, pictures: Tensor) -> Tensor:
-        """Return by how much of full contrast each group is brighter than skin, (B, groups); NaN where it is not."""
-        seen = self.networks["judge"](pictures).softmax(1)
-        seen = torch.where(seen > 0.5, seen, 0.0)  # a doubtful pixel is a mixture of groups
-        share = seen.mean((2, 3))
-        luma = (pictures.mean(1, keepdim=True) if self.config.channels == 1 else rgb_to_grayscale(pictures)) / 2
-        bright = (seen * luma).mean((2, 3)) / share
-        bright = torch.where(share >= SEEN, bright, torch.nan)
-        return bright - bright[:, guides.SKIN : guides.SKIN + 1]
 
     def _update_refiner(self) -> Row:
         """Descend on all four losses, in `accumulate` parts; then drive lam and average the weights."""

@@ -74,7 +74,6 @@ class Config:
     camera: str = _word("none", (), "profile between refiner and critic, a name or a .yaml file; modern")
     pretrain_judge: int = _number(0, 0, 10**7, "updates of the judge of labels; modern")
     budget: float = _number(0.02, 1e-4, 0.5, "mean change of pictures, of full contrast, that lam is driven to; modern")
-    first_tone: float = _number(0.0, 0, 0.15, "largest tone that groups begin with, of full contrast; modern")
     keep: float = _number(20.0, 0, 1e4, "weight of what the judge sees; modern")
     penalty: float = _number(1.0, 0, 1e4, "weight of the critic's gradient penalties R1 and R2; modern")
     patch: int = _number(24, 8, 256, "side of the critic's finer patches, px; modern")

@@ -136,26 +136,6 @@ def test_scaling_without_torch_is_scaling_with_it(size):
     assert np.abs(resample(image, size) - wanted).max() < 1e-5
 
 
-def test_tones_begin_at_what_the_judge_sees_beside_skin(folders, sets):
-    config = Config.of(
-        "modern", [*TINY, "batch=8", "pretrain_judge=150", "pretrain_discriminator=0", "steps=0", "first_tone=0.07"]
-    )
-    synthetic = sets[0]
-    iris = synthetic.guides[:, guides.IRIS].sum(1, keepdim=True)
-    veiled = 0.9 * (synthetic.pictures.float() - 0.2 * iris).clamp(-1, 1) + 0.1
-    trainer = trainer_of(config, synthetic, PictureSet(veiled.half(), "", []))
-    while trainer.position[0] != "done":
-        trainer.step()
-    gain, offset = OFFSET * torch.tanh(trainer.trained.tones.bias.detach().view(2, 3, -1))
-    told = dict(zip(guides.GROUPS, offset.mean(0).tolist(), strict=True))
-    assert (gain == 0).all()
-    assert told["iris"] < -0.05, "it was darkened by a tenth of full contrast"
-    assert told["iris"] < min(value for name, value in told.items() if name not in ("iris", "pupil")) - 0.03
-    assert told["skin"] == told["other"] == 0
-    assert (trainer.trained.tones.weight == 0).all()
-    assert torch.equal(trainer.trained.tones.bias, trainer.refiner.tones.bias)
-
-
 def test_losses_by_hand():
     above, below = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     wanted = (np.log1p(np.exp(-2)) + np.log1p(np.exp(1))) / 2

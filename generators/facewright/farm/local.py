@@ -226,7 +226,7 @@ class _Process:
         self.frames = 0
         self.hung = ""
         command = worker_command(["worker", str(folder), "--feed", *station.to_args()])
-        environment = {"OPENBLAS_NUM_THREADS": "1"} | os.environ  # its others spin, and workers have cores enough to share
+        environment = {"OPENBLAS_NUM_THREADS": "1"} | os.environ  # more of them spin beside Cycles
         with layout.writing(self.log), self.log.open("ab") as log:
             self.popen = subprocess.Popen(
                 command,
