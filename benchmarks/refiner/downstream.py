@@ -31,6 +31,8 @@ from facewright_refiner.profile import View
 
 FAR = 10.0
 """% of an eye's width beyond which an iris counts as missed; half an iris."""
+NOTHING = 100.0
+"""The error where no iris is found."""
 DRAWS = 1000
 
 
@@ -50,7 +52,7 @@ def main() -> None:
             trained = detectors.train(shown, iris, args.steps, seed)
             found, _ = detectors.centres(trained, luma)
             error = np.linalg.norm(found - exact, axis=1) / width * 100
-            errors.append(np.where(np.isnan(error), np.inf, error))
+            errors.append(np.where(np.isnan(error), NOTHING, error))
         rows[name] = summary(np.array(errors), groups)
         print(name, json.dumps(rows[name]), flush=True)
     result = {
