@@ -5,7 +5,9 @@
 
 `--test` holds renders that no refiner was trained on, `--train` those that refiners and detector may know; `--real` are
 held-out real pictures, `--pool` those that refiners were trained on. All are seen at --width x --height px. Realism is
-against `--real` only. A refiner's first part works on the render, a profile after "+" photographs its result.
+against `--real` only; KID, the kernel distance, is on features of an encoder that taught itself on `--pool` and the
+renders of `--train` (encoder.py). A refiner's first part works on the render, a profile after "+" photographs its
+result.
 
 Drift is measured three ways: by a detector of irises (detector.py) as the shift of its centre, less that of a control
 that has the same photometry and has not moved (drift.control); by registration (drift.compare), of pupils and, in
@@ -18,9 +20,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,10 +42,11 @@ from facewright.refining import TRANSFERS, split_spec
 from facewright_refiner import drift, guides, sensor
 from facewright_refiner.apply import srgb_to_linear, to_image, to_tensor
 from facewright_refiner.checkpoint import load_checkpoint
+from facewright_refiner.encoder import encode, train_encoder
 from facewright_refiner.learned import refine_image, resample
 from facewright_refiner.pictures import read_pictures
 from facewright_refiner.profile import Profile, View, draw
-from facewright_refiner.realism import Reference, interval, scores, two_sample
+from facewright_refiner.realism import Reference, interval, kernel_distance, scores, two_sample
 from facewright_refiner.transfer import METHODS, transferred
 
 EYE_PX = 55
@@ -85,6 +90,7 @@ def main() -> None:
     pictures = read_pictures(args.real, MOST_REAL, 0)
     real = torch.cat([sensor.view(to_tensor([image]), View(), size)[0] for image in pictures.images])
     detector = trained_detector(trains, args.detector_steps)
+    encoder = trained_encoder(trains, args.pool, size)
     rows, made = {}, {}
     for name, spec in (named(text) for text in args.refiners):
         start = time.perf_counter()
@@ -93,7 +99,7 @@ def main() -> None:
         rows[name] = {
             "spec": "+".join(Path(part).name for part in split_spec(spec) if part),
             "images_per_second": round(len(tests) / seconds, 1),
-            "realism": realism(made[name], tests, real, pictures.groups),
+            "realism": realism(made[name], tests, real, pictures.groups, encoder),
             "drift": moved(made[name], tests, detector),
         }
         print(name, json.dumps(rows[name]), flush=True)
@@ -104,7 +110,7 @@ def main() -> None:
         "people": len({render.person for render in tests}),
         "real": len(real),
         "size": [args.width, args.height],
-        "floor": floor(real, pictures.groups),
+        "floor": floor(real, pictures.groups, encoder),
         "rows": rows,
         "machine": machine(args.threads),
     }
@@ -193,7 +199,13 @@ def refined(spec: str, tests: list[Render], pool: Path) -> list[np.ndarray]:
         ]
 
 
-def realism(made: list[np.ndarray], tests: list[Render], real: Tensor, groups: list[str]) -> dict[str, Any]:
+def realism(
+    made: list[np.ndarray],
+    tests: list[Render],
+    real: Tensor,
+    groups: list[str],
+    encoder: Callable[[Tensor], Tensor],
+) -> dict[str, Any]:
     """Return distances and two-sample tests against real pictures, with 95 % intervals over people."""
     pictures = to_tensor(made)
     people = [render.person for render in tests]
@@ -210,6 +222,12 @@ def realism(made: list[np.ndarray], tests: list[Render], real: Tensor, groups: l
     row: dict[str, Any] = {
         name: [round(float(x), 4) for x in three] for name, *three in zip(names, found, low, high, strict=True)
     }
+    ours, theirs = encoder(pictures), encoder(real)
+    drawn = []
+    for _ in range(DRAWS):  # of people without replacement: a picture that is there twice would be near itself
+        chosen = random.choice(list(places), math.ceil(len(places) * 2 / 3), replace=False)
+        drawn.append(kernel_distance(ours[[n for name in chosen for n in places[name]]], theirs))
+    row["kid"] = [round(float(x), 4) for x in (kernel_distance(ours, theirs), *np.percentile(drawn, [2.5, 97.5]))]
     for judge in ("features", "cnn"):
         row[f"auc_{judge}"] = tested(pictures, real, judge, (people, groups))
     return row
@@ -281,7 +299,18 @@ def trained_detector(trains: list[Render], steps: int) -> detectors.Detector:
     return detectors.train(luma, iris, steps, SEED)
 
 
-def floor(real: Tensor, groups: list[str]) -> dict[str, Any]:
+def trained_encoder(trains: list[Render], pool: Path, size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
+    """Return what takes pictures (N, 3, h, w) to features (N, F), each of deviation 1 among those of its training."""
+    shown = read_pictures(pool, MOST_REAL, 0).images
+    real = torch.cat([sensor.view(to_tensor([image]), View(), size)[0] for image in shown])
+    pictures = torch.cat([real, to_tensor([render.image for render in trains])])
+    trunk = train_encoder(pictures, SEED)
+    known = encode(trunk, pictures)
+    mean, deviation = known.mean(0), known.std(0) + 1e-6
+    return lambda given: (encode(trunk, given) - mean) / deviation
+
+
+def floor(real: Tensor, groups: list[str], encoder: Callable[[Tensor], Tensor]) -> dict[str, Any]:
     """Return what one half of the real pictures is from the other."""
     order = {name: n for n, name in enumerate(sorted(set(groups)))}
     half = torch.tensor([order[name] % 2 == 0 for name in groups])
@@ -289,6 +318,7 @@ def floor(real: Tensor, groups: list[str]) -> dict[str, Any]:
     found = Reference(real[half]).distances(real[~half]).flat()
     names = ("swd_fine", "swd_mid", "swd_coarse", "psd", "lab", "tone", "grain")
     row: dict[str, Any] = {name: round(float(x), 4) for name, x in zip(names, found, strict=True)}
+    row["kid"] = round(kernel_distance(encoder(real[half]), encoder(real[~half])), 4)
     for judge in ("features", "cnn"):
         row[f"auc_{judge}"] = tested(real[half], real[~half], judge, (sides[0], sides[1]))
     return row
@@ -317,19 +347,19 @@ def markdown(result: dict[str, Any]) -> str:
         "classifier's area under the curve in grouped folds, 0.5 is chance; with 95 % intervals over people. "
         "Distances: 0 is equal.",
         "",
-        "| | AUC features | AUC CNN | SWD fine / mid / coarse | PSD | Lab | tone | grain |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | AUC features | AUC CNN | KID | SWD fine / mid / coarse | PSD | Lab | tone | grain |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in result["rows"].items():
         r = row["realism"]
         judges = [f"{r[k]['auc']:.3f} ({r[k]['auc_95'][0]:.2f} to {r[k]['auc_95'][1]:.2f})" for k in JUDGED]
         swd = " / ".join(interval_text(r[k]) for k in ("swd_fine", "swd_mid", "swd_coarse"))
         rest = " | ".join(interval_text(r[k]) for k in ("psd", "lab", "tone", "grain"))
-        lines.append(f"| {name} | {' | '.join(judges)} | {swd} | {rest} |")
+        lines.append(f"| {name} | {' | '.join(judges)} | {interval_text(r['kid'])} | {swd} | {rest} |")
     swd = " / ".join(f"{low[k]:.3f}" for k in ("swd_fine", "swd_mid", "swd_coarse"))
     lines += [
-        f"| real, other half | {' | '.join(format(low[k]['auc'], '.3f') for k in JUDGED)} | {swd} | {low['psd']:.3f} | "
-        f"{low['lab']:.3f} | {low['tone']:.3f} | {low['grain']:.3f} |",
+        f"| real, other half | {' | '.join(format(low[k]['auc'], '.3f') for k in JUDGED)} | {low['kid']:.3f} | {swd} | "
+        f"{low['psd']:.3f} | {low['lab']:.3f} | {low['tone']:.3f} | {low['grain']:.3f} |",
         "",
         f"What moved, px of an eye {EYE_PX} px wide: mean (95 % interval) / 95th percentile. *Shift* is of the iris's "
         "centre by the benchmark's detector; *control* that of the same photometry unmoved; *excess* the one beyond "

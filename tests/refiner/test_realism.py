@@ -7,7 +7,7 @@ import torch
 from facewright.errors import UserError
 from facewright_refiner import realism, sensor
 from facewright_refiner.parameters import neutral
-from facewright_refiner.realism import Reference, interval, scores, two_sample
+from facewright_refiner.realism import Reference, interval, kernel_distance, scores, two_sample
 
 
 def pictures(make_frame, first, count):
@@ -61,6 +61,23 @@ def test_white_noise_has_a_flat_spectrum():
     assert spectrum.shape == (32,)
     assert float(spectrum[2:].max() - spectrum[2:].min()) < 0.15
     assert float(spectrum[10:].mean()) == pytest.approx(0, abs=0.05)
+
+
+def test_kernel_distance_by_hand_without_bias_and_rising_with_what_differs():
+    random = np.random.default_rng(5)
+    a, b = random.standard_normal((4, 3)), random.standard_normal((5, 3))
+
+    def mean(x, y):
+        pairs = [(u @ v / 3 + 1) ** 3 for n, u in enumerate(x) for m, v in enumerate(y) if x is not y or n != m]
+        return sum(pairs) / len(pairs)
+
+    found = kernel_distance(torch.from_numpy(a), torch.from_numpy(b))
+    assert found == pytest.approx(mean(a, a) + mean(b, b) - 2 * mean(a, b), rel=1e-9)
+    drawn = torch.from_numpy(random.standard_normal((400, 60, 8)))
+    equal = [kernel_distance(x[:30], x[30:]) for x in drawn]
+    assert abs(np.mean(equal)) < 3 * np.std(equal) / 20, "it has a bias"
+    near, far = (np.mean([kernel_distance(x[:30], x[30:] + step) for x in drawn[:20]]) for step in (0.2, 0.5))
+    assert 3 * np.std(equal) / np.sqrt(20) < near < far / 3
 
 
 @pytest.mark.parametrize("judge", ["features", "cnn"])
