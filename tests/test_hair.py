@@ -201,6 +201,17 @@ def test_brows_are_as_many_as_asked_and_above_the_eyes():
         assert ((x > 5) & (x < 62) & (y > 6) & (y < 34) & (z > -30)).mean() > 0.98
 
 
+def test_hairs_of_a_brow_find_the_four_nearest_points_also_where_there_is_none_near():
+    random = np.random.default_rng(0)
+    plane = random.uniform(-30, 30, (500, 2))
+    plane = plane[np.abs(plane[:, 0] - 5) > 6]  # a gap, and a root far outside
+    points = np.vstack([random.uniform(-30, 30, (150, 2)), [[200.0, -300.0]]])
+    nearest, square = hair._nearest_four(points, plane)
+    away = ((points[:, None] - plane) ** 2).sum(2)
+    assert (np.sort(nearest, 1) == np.sort(np.argsort(away, 1)[:, :4], 1)).all()
+    assert np.allclose(square, np.take_along_axis(away, nearest, 1))
+
+
 def test_grey_starts_at_the_temples():
     temple, crown = np.array([[68.0, 20, -40]]), np.array([[0.0, 115, -70]])
     for grey in (0.1, 0.4, 0.8):

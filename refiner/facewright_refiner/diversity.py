@@ -23,6 +23,7 @@ from torch import Tensor
 
 from facewright.errors import UserError
 from facewright.rng import stream
+from facewright_refiner import keypoints
 from facewright_refiner.encoder import Trunk, encode, train_encoder
 from facewright_refiner.estimators import LABELS, LEAST_RENDERS, PROVEN, Estimators, fit_estimators, plainly
 from facewright_refiner.pictures import find_pictures
@@ -304,6 +305,7 @@ def examine(folder: Path, real: Path, seed: int = 0, log: Callable[[str], None] 
         estimators = fit_estimators(
             *(renders.pictures, renders.points, renders.labels, renders.people, renders.scene, seed),
             regions=renders.regions,
+            steps=keypoints.STEPS // 2,  # enough for a first look, as in matching.py
             log=log,
         )
     diversity = compare(found.pictures, renders.pictures, found.groups, seed, estimators=estimators, log=log)

@@ -1,12 +1,14 @@
 """Estimators that read pose, gaze, framing, light, skin and kinds of people from a picture, trained on our own labels.
 
-A network finds key points and regions (keypoints.py, regions.py); ridge regressions read labels of shape from
-where points and regions lie, labels of light and colour from the colours there, and what is one of several kinds from
-all of it. That is learned from some hundred renders.
+A network finds key points and regions (keypoints.py, regions.py) in the whole picture, a second one in a close-up of
+what was found (closeups.py); ridge regressions read labels of shape from where points and regions lie, labels of light
+and colour from the colours there, and what is one of several kinds from all of it. That is learned from some hundred
+renders.
 
-Estimators are cross-fitted: each render is read by a network that saw neither it nor its person, so that the scores are
+Estimators are cross-fitted: each render is read by networks that saw neither it nor its person, so that the scores are
 honest and the error of every estimate has the distribution that it has on unseen pictures. A real picture is read by
-one network too, not by their mean, for the same reason.
+one pair of networks too, not by their mean, for the same reason. Regressions learn from what networks see in renders
+that they do not know, for in those that they do they find all of it.
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ from torch import Tensor
 
 from facewright.errors import UserError
 from facewright.rng import stream
+from facewright_refiner.closeups import CLOSE, closeups, moved, places_of
 from facewright_refiner.keypoints import Finder, Found, find, mirror, train_finder
 from facewright_refiner.knobs import FACTORS, Factor
-from facewright_refiner.regions import REGIONS, area_features, hair_features, tone_features
+from facewright_refiner.regions import REGIONS, area_features, hair_features, map_features, tone_features
 
 FOLDS = 3
 LEAST_RENDERS = 60
@@ -132,22 +135,58 @@ LABELS: dict[str, Label] = {
     },
 }
 """What is read. The last are the classes of factors, of faces alone."""
+_SIGNS = np.array([label.flip for label in LABELS.values()])
+
+
+class Looks(NamedTuple):
+    """Pictures (N, 3, H, W) of a scene as networks see them: what was found in them, and in close-ups of them."""
+
+    scene: str
+    whole: Found
+    pictures: Tensor
+    near: Found
+    closeups: Tensor
+
+    @property
+    def mirrored(self) -> Looks:
+        """The mirror images."""
+        return Looks(
+            self.scene,
+            mirror(self.whole, self.scene),
+            self.pictures.flip(-1),
+            mirror(self.near, self.scene),
+            self.closeups.flip(-1),
+        )
+
+
+class Networks(NamedTuple):
+    """What finds key points and regions in whole pictures of a scene, and in close-ups of them."""
+
+    scene: str
+    whole: Finder
+    near: Finder
+
+    def look(self, pictures: Tensor) -> Looks:
+        """Return what is seen in (M, 3, H, W)."""
+        whole = find(self.whole, pictures, self.scene)
+        near = closeups(pictures, places_of(whole.points, self.scene))
+        return Looks(self.scene, whole, pictures, find(self.near, near, self.scene), near)
 
 
 class Reader(NamedTuple):
-    """The estimators of one fold: a network for key points and regions, and a regression on features."""
+    """The estimators of one fold: networks, and a regression on the features of what they see."""
 
-    finder: Finder
-    scene: str
+    networks: Networks
     regression: Ridge
 
     def read(self, pictures: Tensor) -> np.ndarray:
         """Return (M, L) estimates of (M, 3, H, W), each the mean of two: from the picture and from its mirror image."""
-        sign = np.array([label.flip for label in LABELS.values()])
-        found = find(self.finder, pictures, self.scene)
-        twins = (found, pictures), (mirror(found, self.scene), pictures.flip(-1))
-        one, other = (self.regression(features_of(there, views, self.scene).all) for there, views in twins)
-        return (one + other * sign) / 2
+        looks = self.networks.look(pictures)
+        return _mean_of_twins(self.regression, features_of(looks), features_of(looks.mirrored))
+
+
+def _mean_of_twins(regression: Ridge, one: Features, other: Features) -> np.ndarray:
+    return (regression(one.all) + regression(other.all) * _SIGNS) / 2
 
 
 class Ridge(NamedTuple):
@@ -184,7 +223,7 @@ class Estimators:
     @property
     def of_faces(self) -> bool:
         """Whether they read faces; classes of factors are told of faces alone."""
-        return any(reader.scene == "face" for reader in self.readers)
+        return any(reader.networks.scene == "face" for reader in self.readers)
 
     def read(self, pictures: Tensor) -> np.ndarray:
         """Return estimates (M, L) of (M, 3, H, W) in [0, 1]; picture j is read by reader j mod FOLDS."""
@@ -232,19 +271,39 @@ def fit_estimators(
             f"estimators need {LEAST_RENDERS} labelled renders at the very least, got {len(pictures)}; render more"
         )
     fold = _folds(people, seed)
-    estimates, readers = np.zeros_like(known), []
+    networks, rows, twins = [], [], []
     for n in range(FOLDS):
         log(f"training estimators, part {n + 1} of {FOLDS}")
-        seen = fold != n
-        part = pictures[torch.from_numpy(seen)]
-        there = regions[torch.from_numpy(seen)] if regions is not None else None
-        finder = train_finder(part, points[seen], scene, seed * FOLDS + n, steps, there)
-        readers.append(_reader(finder, scene, part, known[seen]))
-        estimates[~seen] = readers[-1].read(pictures[torch.from_numpy(~seen)])
+        seen = torch.from_numpy(fold != n)
+        there = regions[seen] if regions is not None else None
+        networks.append(_trained(pictures[seen], points[fold != n], scene, seed * FOLDS + n, steps, there))
+        looks = networks[n].look(pictures[~seen])
+        rows.append(features_of(looks))
+        twins.append(features_of(looks.mirrored))
+    estimates, readers = np.zeros_like(known), []
+    for n in range(FOLDS):
+        others = [m for m in range(FOLDS) if m != n]
+        both = np.concatenate([part[m].all for part in (rows, twins) for m in others])
+        labels = np.concatenate([known[fold == m] for m in others])
+        regression = _regression(both, rows[n].groups, np.concatenate([labels, labels * _SIGNS]))
+        readers.append(Reader(networks[n], regression))
+        estimates[fold == n] = _mean_of_twins(regression, rows[n], twins[n])
     variance = known.var(0)
     error = ((estimates - known) ** 2).mean(0)
     scores = np.where(variance > 1e-9, 1 - error / np.maximum(variance, 1e-9), 0.0)
     return Estimators(known, estimates, scores, tuple(readers))
+
+
+def _trained(
+    pictures: Tensor, points: np.ndarray, scene: str, seed: int, steps: int, regions: Tensor | None
+) -> Networks:
+    """Return networks trained on whole pictures, and on close-ups that are cut out by the true points."""
+    whole = train_finder(pictures, points, scene, seed, steps, regions)
+    places = places_of(points, scene)
+    if regions is not None:
+        regions = closeups(regions[:, None].float(), places, "nearest")[:, 0].round().to(torch.uint8)
+    near = train_finder(closeups(pictures, places), moved(points, places), scene, seed, steps, regions, CLOSE)
+    return Networks(scene, whole, near)
 
 
 def _folds(people: Sequence[str], seed: int) -> np.ndarray:
@@ -262,45 +321,52 @@ class Features(NamedTuple):
     all: np.ndarray
     groups: dict[str, np.ndarray]
 
-    def columns(self, names: Sequence[str]) -> np.ndarray:
-        """Return the columns (K,) of some groups."""
-        return np.concatenate([self.groups[name] for name in names])
 
-
-def features_of(found: Found, pictures: Tensor, scene: str) -> Features:
-    """Return the features of pictures (N, 3, H, W) with what was found in them."""
-    points, there = found
-    parts = {"points": shape_features(points), "colours": colour_features(points, pictures)}
+def features_of(looks: Looks) -> Features:
+    """Return the features of pictures with what was found in them."""
+    scene, (points, there) = looks.scene, looks.whole
+    parts = {"points": shape_features(points), "colours": colour_features(points, looks.pictures)}
+    parts["near points"] = shape_features(looks.near.points)
     if there.shape[1]:
         parts["areas"] = area_features(there)
         parts["hair"] = hair_features(there, points, list(REGIONS[scene]))
-        parts["tones"] = tone_features(there, pictures)
+        parts["tones"] = tone_features(there, looks.pictures)
+        parts["near areas"] = area_features(looks.near.regions)
+        parts["near map"] = map_features(looks.near.regions)
+        parts["near tones"] = tone_features(looks.near.regions, looks.closeups)
     ends = np.cumsum([0, *(part.shape[1] for part in parts.values())])
     groups = {name: np.arange(a, b) for name, a, b in zip(parts, ends, ends[1:], strict=False)}
     return Features(np.hstack(list(parts.values())), groups)
 
 
+_NEAR = ("near points", "near areas")
 OPTIONS = {
-    "shape": (("points",), ("points", "areas"), ("areas",)),
-    "colour": (("colours",), ("colours", "tones"), ("tones",)),
-    "kind": (("points", "areas"), ("areas", "hair"), ("areas", "tones"), ("areas", "hair", "tones", "points")),
+    "shape": (
+        *(("points",), ("points", "areas"), ("areas",)),
+        *(("points", *_NEAR), _NEAR, ("near map",), (*_NEAR, "near tones")),
+    ),
+    "colour": (("colours",), ("colours", "tones"), ("tones",), ("near tones",), ("colours", "tones", "near tones")),
+    "kind": (
+        *(("points", "areas"), ("areas", "hair"), ("areas", "tones"), ("areas", "hair", "tones", "points")),
+        *(_NEAR, ("near map",), (*_NEAR, "near tones"), ("areas", "hair", "tones", *_NEAR, "near tones")),
+    ),
 }
 """Groups of features that a label may be read from: those that generalise best are taken."""
 
 
-def _reader(finder: Finder, scene: str, pictures: Tensor, known: np.ndarray) -> Reader:
-    """Return the estimators on top of the network; regressions see every picture and its mirror image, as found."""
-    sign = np.array([label.flip for label in LABELS.values()])
-    found = find(finder, pictures, scene)
-    one = features_of(found, pictures, scene)
-    both = np.concatenate([one.all, features_of(mirror(found, scene), pictures.flip(-1), scene).all])
-    labels = np.concatenate([known, known * sign])
-    kinds = ["kind" if label.kind else "colour" if label.colour else "shape" for label in LABELS.values()]
+def _regression(features: np.ndarray, groups: Mapping[str, np.ndarray], labels: np.ndarray) -> Ridge:
+    """Return the regressions of labels (2 N, L) on features (2 N, F) of pictures and of their mirror images."""
     fitted = {
-        kind: ridge(both, labels, [one.columns(names) for names in options if {*names} <= {*one.groups}], twins=True)
+        kind: ridge(
+            features,
+            labels,
+            [np.concatenate([groups[name] for name in names]) for names in options if {*names} <= {*groups}],
+            twins=True,
+        )
         for kind, options in OPTIONS.items()
     }
-    return Reader(finder, scene, _picked([fitted[kind] for kind in kinds]))
+    kinds = ["kind" if label.kind else "colour" if label.colour else "shape" for label in LABELS.values()]
+    return _picked([fitted[kind] for kind in kinds])
 
 
 def _picked(fits: Sequence[Ridge]) -> Ridge:

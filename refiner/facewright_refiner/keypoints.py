@@ -22,15 +22,27 @@ from facewright_refiner.regions import REGIONS
 from facewright_refiner.tasks.networks import DEVIATION, MEAN, UNet
 from facewright_refiner.tasks.segmentation import IGNORE, region_loss
 
-EDGE = 64
-"""Longer edge in px of what the network sees."""
-STEPS, BATCH = 800, 16
+STEPS, BATCH = 1600, 16
 WIDTH = 20
 """Channels of the network's finest level."""
-TURN, ZOOM, SHIFT = 25.0, 1.35, 0.12
-"""Training views: degrees, factor, and share of the width."""
 SPREAD = 2.0
 """Standard deviation of a target's blob, in cells of the heat map."""
+
+
+class Views(NamedTuple):
+    """What a network sees: the longer edge in px; in training turned (degrees), scaled, and shifted (widths), for
+    `share` of STEPS.
+    """
+
+    edge: int
+    turn: float
+    zoom: float
+    shift: float
+    share: float
+
+
+WHOLE = Views(64, 25.0, 1.35, 0.12, 1.0)
+"""Of whole pictures."""
 
 FACE = ("36", "39", "45", "42", "right limbus", "left limbus", "30", "33", "48", "54", "51", "57", "8", "19", "24")
 """Points of a face: iBUG-68 numbers, and the limbus' centres."""
@@ -64,19 +76,19 @@ def mirrored(scene: str) -> list[int]:
     return [2, 3, 0, 1, 5, 4, 6, 7, 9, 8, 10, 11, 12, 14, 13, 17, 18, 15, 16]
 
 
-def small(pictures: Tensor) -> Tensor:
-    """Return (N, 3, H, W) at the network's size: the longer edge EDGE, both a multiple of 8."""
+def small(pictures: Tensor, edge: int) -> Tensor:
+    """Return (N, 3, H, W) at the network's size: the longer edge `edge`, both a multiple of 8."""
     height, width = pictures.shape[-2:]
-    size = [max(16, 8 * round(EDGE * side / max(height, width) / 8)) for side in (height, width)]
+    size = [max(16, 8 * round(edge * side / max(height, width) / 8)) for side in (height, width)]
     return F.interpolate(pictures, size=size, mode="bilinear", antialias=True, align_corners=False)
 
 
 class Finder(nn.Module):
     """Heat maps of P points and logits of R regions: a U-Net, whose batch normalisation learns from few pictures."""
 
-    def __init__(self, points: int, regions: int = 0) -> None:
+    def __init__(self, points: int, regions: int = 0, edge: int = WHOLE.edge) -> None:
         super().__init__()
-        self.points = points
+        self.points, self.edge = points, edge
         self.body = UNet(points + regions, WIDTH)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,14 +113,20 @@ def expected(heat: Tensor) -> Tensor:
 
 
 def train_finder(
-    pictures: Tensor, points: np.ndarray, scene: str, seed: int, steps: int = 0, regions: Tensor | None = None
+    pictures: Tensor,
+    points: np.ndarray,
+    scene: str,
+    seed: int,
+    steps: int = 0,
+    regions: Tensor | None = None,
+    views: Views = WHOLE,
 ) -> Finder:
-    """Return a network trained on (N, 3, H, W) in [0, 1] with `points` (N, P, 2), for `steps` (0: STEPS).
+    """Return a network trained on (N, 3, H, W) in [0, 1] with `points` (N, P, 2), for a share of `steps` (0: STEPS).
 
-    `regions` (N, H, W) uint8 are numbered as in regions.REGIONS; without them it finds none.
+    `regions` (N, H, W) uint8 are numbered as in regions.REGIONS; without them it finds none. `views` says how it sees.
     """
-    steps = steps or STEPS
-    pictures = small(pictures)
+    steps = max(1, round((steps or STEPS) * views.share))
+    pictures = small(pictures, views.edge)
     known = torch.from_numpy(points).float()
     ids = torch.full((len(pictures), 1, *pictures.shape[-2:]), float(IGNORE))
     if regions is not None:
@@ -116,7 +134,8 @@ def train_finder(
     swap = mirrored(scene)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = Finder(points.shape[1], len(REGIONS[scene]) if regions is not None else 0)
+        network = Finder(points.shape[1], len(REGIONS[scene]) if regions is not None else 0, views.edge)
+        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  not in its stubs; a fifth faster
         jitter = AugmentationSequential(
             ColorJiggle(0.4, 0.4, 0.4, 0.1, p=0.8),
             RandomGaussianBlur((5, 5), (0.1, 1.6), p=0.5),
@@ -127,12 +146,12 @@ def train_finder(
         for step in range(steps):
             random = stream(seed, step, "keypoints.batch")
             chosen = random.permutation(len(pictures))[:BATCH]
-            views, where, there = _turned(pictures[chosen], known[chosen], ids[chosen], random)
+            shown, where, there = _turned(pictures[chosen], known[chosen], ids[chosen], views, random)
             if random.random() < 0.5:
-                views, there = views.flip(-1), there.flip(-1)
+                shown, there = shown.flip(-1), there.flip(-1)
                 where = where[:, swap] * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
             optimiser.zero_grad()
-            heat, logits = network(jitter(views))
+            heat, logits = network(jitter(shown))
             loss = _loss(heat, where).mean()
             if regions is not None:
                 loss = loss + region_loss(logits, there[:, 0].round().to(torch.uint8))
@@ -155,7 +174,7 @@ def find(network: Finder, pictures: Tensor, scene: str) -> Found:
     """Return what is found in (N, 3, H, W) and in its mirror image, on the average."""
     swap = mirrored(scene)
     points, regions = [], []
-    for part in small(pictures).split(64):
+    for part in small(pictures, network.edge).split(64):
         (heat, logits), (heat_mirrored, logits_mirrored) = network(part), network(part.flip(-1))
         again = expected(heat_mirrored)[:, swap] * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
         points.append((expected(heat) + again) / 2)
@@ -169,13 +188,13 @@ def mirror(found: Found, scene: str) -> Found:
 
 
 def _turned(
-    pictures: Tensor, points: Tensor, ids: Tensor, random: np.random.Generator
+    pictures: Tensor, points: Tensor, ids: Tensor, views: Views, random: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return every picture turned, scaled and shifted about its middle, its points where they then are, and its ids."""
     count, _, height, width = pictures.shape
-    angle = torch.from_numpy(np.radians(random.uniform(-TURN, TURN, count))).float()
-    zoom = torch.from_numpy(ZOOM ** random.uniform(-1, 1, count)).float()
-    shift = torch.from_numpy(random.uniform(-SHIFT, SHIFT, (count, 2))).float()
+    angle = torch.from_numpy(np.radians(random.uniform(-views.turn, views.turn, count))).float()
+    zoom = torch.from_numpy(views.zoom ** random.uniform(-1, 1, count)).float()
+    shift = torch.from_numpy(random.uniform(-views.shift, views.shift, (count, 2))).float()
     c, s = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     forward = torch.stack(
         [torch.stack([c, -s], -1), torch.stack([s, c], -1)], 1

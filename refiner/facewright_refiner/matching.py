@@ -39,13 +39,15 @@ COUNT = 400
 """Renders that a match makes for itself."""
 LEAST_REAL = 40
 """Real pictures (of different people, as far as file names tell) below which nothing is fitted."""
-VERSION = 3
+VERSION = 4
 """Of what estimators are, for the estimates that are kept."""
 FIRST = 0.33
 """Share of the renders that are spread over all bounds; the others are near what these say."""
 EARLY, MARGIN = ("pose", "framing", "exposure"), 0.5
 """Groups of knobs of the first look, and how far the second goes beyond 90 % of what it found, in widths of that."""
-SAMPLES = 12
+EDGE = 160
+"""Longer edge in px of renders, and of real pictures as they are read: a close-up (closeups.py) needs as much."""
+SAMPLES = 8
 """Cycles samples of a render that is only read by estimators."""
 PEOPLE = {"face": 600, "eye": 300}
 """Draws of a recipe, by scene: of faces those are chosen that make classes as common as in the real set."""
@@ -117,7 +119,7 @@ def match(
     last recipe.yaml and match.json. `renders` is a dataset to use instead, of `proposal` or as wide. Deterministic by
     `seed`. Raises UserError where the real set is too small or the folders cannot serve.
     """
-    found = real_in_view(real, seed)
+    found = real_in_view(real, seed, edge=EDGE)
     people = len(set(found.groups))
     if people < LEAST_REAL:
         raise DatasetError(

@@ -19,6 +19,8 @@ from facewright_refiner.tasks.segmentation import IGNORE
 
 GRID = ((-3.0, -2.0, 0.0, 2.0, 3.0), (-4.2, -3.2, -2.2, 0.0, 2.0, 4.0))
 """Places across and down about the face, in its points' standard deviation, where hair is looked for."""
+CELLS = 8
+"""Parts across and down in which regions are measured one by one."""
 FAINT = 2e-4
 """Share of a picture below which a region has neither place nor colour of its own."""
 DARKEST = 0.004
@@ -90,6 +92,11 @@ def area_features(found: Tensor) -> np.ndarray:
         for axis, at in zip((x, y[:, None]), middle, strict=True)
     ]
     return torch.cat([share.sqrt(), *middle, *spread], 1).double().numpy()
+
+
+def map_features(found: Tensor) -> np.ndarray:
+    """Return (N, F): the regions' shares of CELLS x CELLS parts of the picture."""
+    return F.adaptive_avg_pool2d(found, CELLS).sqrt().flatten(1).double().numpy()
 
 
 def tone_features(found: Tensor, pictures: Tensor) -> np.ndarray:

@@ -57,21 +57,21 @@ class Renders(NamedTuple):
     regions: Tensor | None = None
 
 
-def real_in_view(paths: Sequence[Path], seed: int = 0, most: int = MOST) -> Real:
+def real_in_view(paths: Sequence[Path], seed: int = 0, most: int = MOST, edge: int = LARGEST_EDGE) -> Real:
     """Return at most `most` of the pictures, chosen by `seed`, cut to their middle and brought to the common view.
 
-    Raises DatasetError where none can be read.
+    No picture has a longer edge than `edge` px there. Raises DatasetError where none can be read.
     """
     chosen = np.sort(stream(seed, 0, "views.real").permutation(len(paths))[:most])
     found = read_files([paths[n] for n in chosen])
-    size = common_size(found)
+    size = common_size(found, edge)
     return Real(in_view(found.images, size)[0], found.paths, groups_of(found.paths), found.unreadable)
 
 
-def common_size(pictures: Pictures) -> tuple[int, int]:
-    """Return height and width in px of the median picture, its longer edge cut to LARGEST_EDGE."""
+def common_size(pictures: Pictures, edge: int = LARGEST_EDGE) -> tuple[int, int]:
+    """Return height and width in px of the median picture, its longer edge cut to `edge`."""
     height, width = np.median([image.shape[:2] for image in pictures.images], axis=0)
-    scale = min(1.0, LARGEST_EDGE / max(height, width))
+    scale = min(1.0, edge / max(height, width))
     if min(height, width) * scale < 16:
         raise DatasetError(
             f"the real pictures are {width:.0f} x {height:.0f} px; 16 px are the least that says anything"

@@ -8,7 +8,7 @@ from PIL import Image
 from facewright import Recipe, sample
 from facewright.errors import DatasetError, UserError
 from facewright.mock import MockRenderer
-from facewright_refiner import estimators, keypoints
+from facewright_refiner import closeups, estimators, keypoints
 from facewright_refiner.estimators import FIELD, LABELS, SHIFTS, fit_estimators, labels_in_crop, ridge
 from facewright_refiner.pictures import read_files
 
@@ -32,7 +32,9 @@ def test_points_turn_with_their_picture():
     picture = torch.from_numpy(np.exp(-((points[..., 0, None] - x) ** 2 + (points[..., 1, None] - y) ** 2) / 0.03**2))
     pictures = picture[:, None].float().expand(-1, 3, -1, -1)
     ids = (picture[:, None] > 0.5).float()
-    views, moved, there = keypoints._turned(pictures, torch.from_numpy(points).float(), ids, np.random.default_rng(1))
+    views, moved, there = keypoints._turned(
+        pictures, torch.from_numpy(points).float(), ids, keypoints.WHOLE, np.random.default_rng(1)
+    )
     assert float(((there > 0.5) == (views[:, :1] > 0.5)).float().mean()) > 0.98  # ids turn along
     weight = views[:, 0].double() ** 4
     for n in range(2):
@@ -63,6 +65,43 @@ def test_a_finder_learns_where_discs_are(monkeypatch):
     error = np.linalg.norm(keypoints.find(network, unseen, "face").points - known, axis=-1).mean()
     baseline = np.linalg.norm(known - points.mean(0), axis=-1).mean()
     assert error < 0.75 * baseline
+
+
+def turned(points, degrees, zoom, shift):
+    """Return points (P, 2) turned about the picture's middle, scaled and shifted."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return zoom * (points - 0.5) @ np.array([[c, s], [-s, c]]) + 0.5 + shift
+
+
+@pytest.mark.parametrize("scene", ["face", "eye"])
+def test_a_close_up_shows_the_same_wherever_and_however_large_it_lies(scene):
+    swap = keypoints.mirrored(scene)
+    half = np.random.default_rng(0).uniform(0.42, 0.58, (len(swap), 2))
+    upright = (half + half[swap] * (-1, 1) + (1, 0)) / 2  # its own mirror image
+    upright[[n for n, other in enumerate(swap) if n < other], 0] -= 0.08
+    upright[[n for n, other in enumerate(swap) if n > other], 0] += 0.08
+    changes = [(0, 1, 0), (35, 1, 0.1), (-50, 0.6, (-0.1, -0.2)), (10, 1.5, 0)]
+    points = np.stack([turned(upright, *change) for change in changes])
+    places = closeups.places_of(points, scene)
+    found = closeups.moved(points, places)
+    assert np.allclose(found, found[:1], atol=1e-9)
+    assert np.allclose(found[0].mean(0), 0.5)
+    # what lies at a point lies there in the close-up, whatever the picture's shape
+    y, x = (np.mgrid[:120, :160] + 0.5) / 160
+    away = (points[:, 8, 0, None, None] - x) ** 2 + (points[:, 8, 1, None, None] - y) ** 2
+    discs = torch.from_numpy(np.exp(-away / 0.02**2))[:, None].float()
+    near = closeups.closeups(discs, places)[:, 0].double().numpy()
+    edge = near.shape[-1]
+    assert near.shape == (4, edge, edge)
+    across, down = (np.einsum(how, near**4, (np.arange(edge) + 0.5) / edge) for how in ("nhw,w->n", "nhw,h->n"))
+    weight = (near**4).sum((1, 2))
+    assert np.stack([across / weight, down / weight], 1) == pytest.approx(found[:, 8], abs=0.02)
+    # the close-up of a mirror image is the mirror image of the close-up
+    mirrored = points[:, swap] * (-1, 1) + (1, 0)
+    again = closeups.closeups(discs.flip(-1), closeups.places_of(mirrored, scene)).flip(-1)
+    assert np.allclose(again[:, 0].numpy(), near, atol=1e-3)
+    ids = closeups.closeups((discs > 0.5) * 7.0, places, "nearest")
+    assert set(ids.unique().tolist()) == {0.0, 7.0}
 
 
 def test_a_ridge_regression_chooses_what_generalises():

@@ -6,8 +6,9 @@ import torch
 
 from facewright import schema
 from facewright.schema import Label
+from facewright_refiner import regions
 from facewright_refiner.keypoints import find, mirror, mirrored, train_finder
-from facewright_refiner.regions import REGIONS, area_features, hair_features, region_ids, tone_features
+from facewright_refiner.regions import REGIONS, area_features, hair_features, map_features, region_ids, tone_features
 
 
 def striped(count, seed):
@@ -61,6 +62,9 @@ def test_areas_tones_and_hair_are_of_what_lies_there():
     assert areas[count + hair] == pytest.approx(0.125, abs=1e-3)  # its middle, in widths from the left
     assert areas[2 * count + hair] == pytest.approx(0.25, abs=1e-3)
     assert areas[count + names.index("hat")] == pytest.approx(0.5, abs=1e-3)  # what is not there lies in the middle
+    cells = map_features(found)[0].reshape(count, regions.CELLS, regions.CELLS)
+    assert (cells[hair, :, :2] == 1).all()
+    assert not cells[hair, :, 2:].any()
     pictures = torch.full((1, 3, 40, 80), 0.5)
     pictures[..., :20] = 0.0625
     tones = tone_features(found, pictures)[0].reshape(count, 3)

@@ -38,6 +38,8 @@ def scalp_weight(rest: Array, receding: float) -> Array:
 
 BROW_LINE = np.array([[13, 14.0], [21, 17.5], [31, 20.5], [42, 20.0], [54.5, 13.0]])
 """Middle of the brow on the template: x outward and y in mm from the eyes' middle, medial to lateral."""
+STRIP = 64
+"""Roots that are placed together."""
 BROW_ARCH_MM = np.array([0.0, 0.0, 0.8, 2.6, 0.6])
 """Rise of BROW_LINE at an arch of 1."""
 
@@ -96,12 +98,32 @@ def brows(
 
 def _on_surface(points: Array, plane: Array, surface: Array, normals: Array) -> tuple[Array, Array]:
     """Return surface points and normals at frontal template positions (N, 2), by inverse-distance of 4 neighbours."""
-    square = np.square(points[:, :1] - plane[:, 0]) + np.square(points[:, 1:] - plane[:, 1])
-    nearest = np.argpartition(square, 4, axis=1)[:, :4]
-    weight = 1 / (np.take_along_axis(square, nearest, 1) + 1e-3)
+    nearest, square = _nearest_four(points, plane)
+    weight = 1 / (square + 1e-3)
     weight /= weight.sum(1, keepdims=True)
     flat = (plane[nearest] * weight[..., None]).sum(1)
     place = (surface[nearest] * weight[..., None]).sum(1)
     place[:, :2] += points - flat
     normal = (normals[nearest] * weight[..., None]).sum(1)
     return place, normal / np.linalg.norm(normal, axis=1, keepdims=True)
+
+
+def _nearest_four(points: Array, plane: Array) -> tuple[Array, Array]:
+    """Return the nearest four of `plane` (M, 2), M > 4, for each of points (N, 2), and their squared distances, (N, 4).
+
+    Strips of STRIP points are compared with what is at most `reach` beside them, farther where that was too little.
+    """
+    nearest, square = np.zeros((len(points), 4), int), np.full((len(points), 4), np.inf)
+    left, reach = np.argsort(points[:, 0], kind="stable"), 2.0
+    while len(left):
+        for strip in np.split(left, range(STRIP, len(left), STRIP)):
+            x = points[strip, 0]
+            near = np.nonzero((plane[:, 0] > x.min() - reach) & (plane[:, 0] < x.max() + reach))[0]
+            if len(near) < 5:
+                continue
+            away = ((points[strip, None] - plane[near]) ** 2).sum(2)
+            four = np.argpartition(away, 4, axis=1)[:, :4]
+            nearest[strip], square[strip] = near[four], np.take_along_axis(away, four, 1)
+        left = left[square[left].max(1) > reach**2]
+        reach *= 2
+    return nearest, square

@@ -46,7 +46,9 @@ class Topology:
     def vertices_of(self, *parts: str) -> Array:
         """Return the sorted vertex ids of the named parts."""
         names = head_basis().part_names
-        return np.unique(self.faces[np.isin(self.part, [names.index(part) for part in parts])])
+        used = np.zeros(len(self.rest), bool)
+        used[self.faces[np.isin(self.part, [names.index(part) for part in parts])]] = True
+        return np.flatnonzero(used)
 
 
 @cache
