@@ -22,15 +22,17 @@ always in one place is learnt sooner."""
 def places_of(points: np.ndarray, scene: str) -> np.ndarray:
     """Return what takes points, in widths of a picture, to widths of its close-up, (N, 2, 3), by key points (N, P, 2).
 
-    Upright is what the axis across, through all points and their counterparts on the other side, says.
+    Upright is what the axis across says, from points to their counterparts on the other side: steady for faces that
+    are seen from the front, the less so the more they are turned away.
     """
     middle = points.mean(1)
     size = np.sqrt(((points - middle[:, None]) ** 2).sum(2).mean(1) / 2).clip(1e-3)
     order = np.array(mirrored(scene))
     left = np.flatnonzero(np.arange(len(order)) < order)
     across = (points[:, order[left]] - points[:, left]).sum(1)
-    across *= np.sign(across[:, :1]) + (across[:, :1] == 0)  # never upside down
-    across /= np.linalg.norm(across, axis=1, keepdims=True).clip(1e-9)
+    across *= np.where(across[:, :1] < 0, -1, 1)  # never upside down
+    length = np.linalg.norm(across, axis=1, keepdims=True)
+    across = np.where(length > 1e-9, across / length.clip(1e-9), (1.0, 0.0))
     turn = np.stack([across, np.stack([-across[:, 1], across[:, 0]], 1)], 1) / (2 * REACH * size)[:, None, None]
     return np.concatenate([turn, 0.5 - turn @ middle[..., None]], 2)
 

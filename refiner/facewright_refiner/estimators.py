@@ -7,8 +7,9 @@ renders.
 
 Estimators are cross-fitted: each render is read by networks that saw neither it nor its person, so that the scores are
 honest and the error of every estimate has the distribution that it has on unseen pictures. A real picture is read by
-one pair of networks too, not by their mean, for the same reason. Regressions learn from what networks see in renders
-that they do not know, for in those that they do they find all of it.
+one pair of networks too, not by their mean, for the same reason. Regressions learn from what those networks find in a
+render that have not seen it: on renders that they were trained on, networks err less than on any other. So no label of
+a render takes part in its estimate, but its points and masks have trained the networks of other folds.
 """
 
 from __future__ import annotations
@@ -329,7 +330,9 @@ def features_of(looks: Looks) -> Features:
     parts["near points"] = shape_features(looks.near.points)
     if there.shape[1]:
         parts["areas"] = area_features(there)
-        parts["hair"] = hair_features(there, points, list(REGIONS[scene]))
+        parts["hair"] = hair_features(
+            there, points, list(REGIONS[scene]), looks.pictures.shape[-1] / looks.pictures.shape[-2]
+        )
         parts["tones"] = tone_features(there, looks.pictures)
         parts["near areas"] = area_features(looks.near.regions)
         parts["near map"] = map_features(looks.near.regions)
@@ -406,8 +409,9 @@ def ridge(
     are left out together: who has seen the one knows the other.
     """
     mean, scale = features.mean(0), features.std(0) + 1e-6
-    x, offset = np.clip((features - mean) / scale, -FARTHEST, FARTHEST), labels.mean(0)
-    y = labels - offset
+    x = np.clip((features - mean) / scale, -FARTHEST, FARTHEST)
+    middle = x.mean(0)  # not 0, where much was cut; the closed form needs 0
+    x, y = x - middle, labels - labels.mean(0)
     found, errors = [], []
     for columns in options or [np.arange(x.shape[1])]:
         u, s, vt = np.linalg.svd(x[:, columns], full_matrices=False)
@@ -419,7 +423,7 @@ def ridge(
             found[-1][columns] = vt.T @ ((s / (s**2 + strength))[:, None] * (u.T @ y))
     best = np.argmin(errors, axis=0)
     weights = np.stack([found[n][:, column] for column, n in enumerate(best)], axis=1)
-    return Ridge(mean, scale, weights, offset)
+    return Ridge(mean, scale, weights, labels.mean(0) - middle @ weights)
 
 
 def _left_out(u: np.ndarray, shrink: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:

@@ -30,8 +30,10 @@ SPREAD = 2.0
 
 
 class Views(NamedTuple):
-    """What a network sees: the longer edge in px; in training turned (degrees), scaled, and shifted (widths), for
-    `share` of STEPS.
+    """How a network sees pictures: at `edge` px along the longer side.
+
+    In training they are turned by up to `turn` degrees either way, scaled by up to the factor `zoom`, shifted by up to
+    `shift` of the width; it takes `share` of the steps that are asked for.
     """
 
     edge: int
@@ -83,6 +85,12 @@ def small(pictures: Tensor, edge: int) -> Tensor:
     return F.interpolate(pictures, size=size, mode="bilinear", antialias=True, align_corners=False)
 
 
+def _stretch(pictures: Tensor, edge: int) -> float:
+    """Return how much higher (N, 3, H, W) become by `small` for their width: its edges are multiples of 8."""
+    height, width = small(pictures[:1], edge).shape[-2:]
+    return height / width * pictures.shape[-1] / pictures.shape[-2]
+
+
 class Finder(nn.Module):
     """Heat maps of P points and logits of R regions: a U-Net, whose batch normalisation learns from few pictures."""
 
@@ -121,13 +129,14 @@ def train_finder(
     regions: Tensor | None = None,
     views: Views = WHOLE,
 ) -> Finder:
-    """Return a network trained on (N, 3, H, W) in [0, 1] with `points` (N, P, 2), for a share of `steps` (0: STEPS).
+    """Return a network trained on (N, 3, H, W) in [0, 1] with `points` (N, P, 2).
 
-    `regions` (N, H, W) uint8 are numbered as in regions.REGIONS; without them it finds none. `views` says how it sees.
+    `regions` (N, H, W) uint8 are numbered as in regions.REGIONS; without them it finds none. `views` says how it sees;
+    training takes its share of `steps` (0: STEPS).
     """
     steps = max(1, round((steps or STEPS) * views.share))
+    known = torch.from_numpy(points * (1, _stretch(pictures, views.edge))).float()
     pictures = small(pictures, views.edge)
-    known = torch.from_numpy(points).float()
     ids = torch.full((len(pictures), 1, *pictures.shape[-2:]), float(IGNORE))
     if regions is not None:
         ids = F.interpolate(regions[:, None].float(), size=pictures.shape[-2:], mode="nearest-exact")
@@ -179,7 +188,8 @@ def find(network: Finder, pictures: Tensor, scene: str) -> Found:
         again = expected(heat_mirrored)[:, swap] * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
         points.append((expected(heat) + again) / 2)
         regions.append((logits.softmax(1) + logits_mirrored.softmax(1).flip(-1)) / 2)
-    return Found(torch.cat(points).double().numpy(), torch.cat(regions))
+    places = torch.cat(points).double().numpy() / (1, _stretch(pictures, network.edge))
+    return Found(places, torch.cat(regions))
 
 
 def mirror(found: Found, scene: str) -> Found:

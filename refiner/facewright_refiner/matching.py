@@ -46,7 +46,7 @@ FIRST = 0.33
 EARLY, MARGIN = ("pose", "framing", "exposure"), 0.5
 """Groups of knobs of the first look, and how far the second goes beyond 90 % of what it found, in widths of that."""
 EDGE = 160
-"""Longer edge in px of renders, and of real pictures as they are read: a close-up (closeups.py) needs as much."""
+"""Longest edge in px of renders, and of real pictures as they are read: a close-up (closeups.py) needs as much."""
 SAMPLES = 8
 """Cycles samples of a render that is only read by estimators."""
 PEOPLE = {"face": 600, "eye": 300}
@@ -272,9 +272,10 @@ def _readings(
     A `first` look has half of the training.
     """
     there, steps = ours.regions, keypoints.STEPS // 2 if first else keypoints.STEPS
-    key = hashlib.blake2b(repr((VERSION, seed, steps, real.paths, ours.indices, list(LABELS))).encode(), digest_size=8)
-    key.update(real.pictures.numpy().tobytes() + ours.pictures.numpy().tobytes() + ours.labels.tobytes())
-    key.update(there.numpy().tobytes() if there is not None else b"")
+    told = VERSION, seed, steps, real.paths, ours.scene, ours.people, ours.indices, list(LABELS)
+    key = hashlib.blake2b(repr(told).encode(), digest_size=8)
+    for part in (real.pictures, ours.pictures, ours.labels, ours.points, *([there] if there is not None else [])):
+        key.update(np.ascontiguousarray(part).data)
     if cache.is_file() and str((known := np.load(cache))["key"]) == key.hexdigest():
         scores, made, found = (known[name] for name in ("scores", "renders", "real"))
     else:

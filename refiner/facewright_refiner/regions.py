@@ -73,9 +73,10 @@ def region_ids(ids: np.ndarray, scene: str) -> np.ndarray:
 
 
 def area_features(found: Tensor) -> np.ndarray:
-    """Return (N, 5 R): roots of the regions' shares, their middles (x, y) and spreads (x, y), in widths.
+    """Return (N, 6 R): roots of the regions' shares, middles (x, y) and spreads (x, y) in widths, and shares in stops.
 
-    `found` (N, R, h, w) are probabilities. The middle of what is not there is that of the picture.
+    Whether there is any of a region is told best by stops, how much there is by roots. `found` (N, R, h, w) are
+    probabilities. The middle of what is not there is that of the picture.
     """
     height, width = found.shape[-2:]
     x = (torch.arange(width) + 0.5) / width
@@ -91,11 +92,11 @@ def area_features(found: Tensor) -> np.ndarray:
         mean((axis - at[..., None, None]) ** 2, axis.var()).clamp(min=1e-6).sqrt()
         for axis, at in zip((x, y[:, None]), middle, strict=True)
     ]
-    return torch.cat([share.sqrt(), *middle, *spread], 1).double().numpy()
+    return torch.cat([share.sqrt(), *middle, *spread, weight.log2()], 1).double().numpy()
 
 
 def map_features(found: Tensor) -> np.ndarray:
-    """Return (N, F): the regions' shares of CELLS x CELLS parts of the picture."""
+    """Return (N, F): roots of the regions' shares of CELLS x CELLS parts of the picture."""
     return F.adaptive_avg_pool2d(found, CELLS).sqrt().flatten(1).double().numpy()
 
 
@@ -109,10 +110,10 @@ def tone_features(found: Tensor, pictures: Tensor) -> np.ndarray:
     return torch.log2(mean.clamp(min=DARKEST)).flatten(1).double().numpy()
 
 
-def hair_features(found: Tensor, points: np.ndarray, names: Sequence[str]) -> np.ndarray:
+def hair_features(found: Tensor, points: np.ndarray, names: Sequence[str], aspect: float) -> np.ndarray:
     """Return (N, F): how likely hair, or headwear, is at the places of GRID about the key points (N, P, 2), in widths.
 
-    Of regions without hair there are none.
+    `aspect` is the pictures' width over their height. Of regions without hair there are none.
     """
     kinds = [names.index(name) for name in ("hair", "hat") if name in names]
     if not kinds:
@@ -120,7 +121,6 @@ def hair_features(found: Tensor, points: np.ndarray, names: Sequence[str]) -> np
     middle = points.mean(1, keepdims=True)
     size = np.sqrt(((points - middle) ** 2).sum(2).mean(1) / 2)[:, None, None] + 1e-4
     grid = np.stack(np.meshgrid(*GRID), -1).reshape(1, -1, 2)
-    height, width = found.shape[-2:]
-    places = torch.from_numpy(2 * (middle + size * grid) * (1, width / height) - 1).float()
+    places = torch.from_numpy(2 * (middle + size * grid) * (1, aspect) - 1).float()
     there = F.grid_sample(found[:, kinds], places[:, :, None], padding_mode="border", align_corners=False)
     return there.flatten(1).double().numpy()

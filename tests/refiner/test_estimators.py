@@ -84,8 +84,14 @@ def test_a_close_up_shows_the_same_wherever_and_however_large_it_lies(scene):
     points = np.stack([turned(upright, *change) for change in changes])
     places = closeups.places_of(points, scene)
     found = closeups.moved(points, places)
-    assert np.allclose(found, found[:1], atol=1e-9)
-    assert np.allclose(found[0].mean(0), 0.5)
+    middle = upright.mean(0)
+    size = np.sqrt(((upright - middle) ** 2).sum(1).mean() / 2)
+    as_it_is = 0.5 + (upright - middle) / (2 * closeups.REACH * size)
+    assert np.allclose(found, as_it_is, atol=1e-9)
+    fallen = turned(upright, 170, 1, 0)[None]  # more likely is a picture that stands on its feet
+    assert np.allclose(closeups.moved(fallen, closeups.places_of(fallen, scene)), 1 - as_it_is)
+    one = np.full((1, len(swap), 2), 0.4)
+    assert np.isfinite(closeups.closeups(torch.zeros(1, 3, 20, 30), closeups.places_of(one, scene)).numpy()).all()
     # what lies at a point lies there in the close-up, whatever the picture's shape
     y, x = (np.mgrid[:120, :160] + 0.5) / 160
     away = (points[:, 8, 0, None, None] - x) ** 2 + (points[:, 8, 1, None, None] - y) ** 2
@@ -102,6 +108,57 @@ def test_a_close_up_shows_the_same_wherever_and_however_large_it_lies(scene):
     assert np.allclose(again[:, 0].numpy(), near, atol=1e-3)
     ids = closeups.closeups((discs > 0.5) * 7.0, places, "nearest")
     assert set(ids.unique().tolist()) == {0.0, 7.0}
+
+
+class Bright(torch.nn.Module):
+    """A finder for which every point of a face lies where the picture is bright."""
+
+    edge = 64
+
+    def forward(self, pictures):
+        heat = (20 * pictures[:, :1]).flatten(2).log_softmax(2).view_as(pictures[:, :1])
+        return heat.expand(-1, 19, -1, -1), torch.zeros(len(pictures), 0, *pictures.shape[-2:])
+
+
+def test_points_are_right_in_pictures_whose_edges_are_no_multiples_of_eight(monkeypatch):
+    y, x = (np.mgrid[:218, :178] + 0.5) / 178
+    disc = torch.from_numpy(np.exp(-((x - 0.4) ** 2 + (y - 1.1) ** 2) / 0.05**2)).float().expand(1, 3, -1, -1)
+    found = keypoints.find(Bright(), disc, "face").points[0]
+    assert np.abs(found - (0.4, 1.1)).max() < 0.01
+    given = []
+
+    def turned(pictures, points, ids, views, random):
+        given.append((pictures, points))
+        return pictures, points, ids
+
+    monkeypatch.setattr(keypoints, "_turned", turned)
+    keypoints.train_finder(disc, np.full((1, 19, 2), (0.4, 1.1)), "face", 0, 1)
+    shown, points = given[0]
+    weight = shown[0, 0] ** 4
+    rows = (weight.sum(1) * (torch.arange(len(weight)) + 0.5)).sum() / weight.sum() / weight.shape[1]
+    assert float(points[0, 0, 1]) == pytest.approx(float(rows), abs=0.01)
+
+
+def test_what_is_left_out_is_as_if_it_had_not_been_there():
+    random = np.random.default_rng(0)
+    half = np.where(random.random((20, 90)) < 0.1, random.exponential(size=(20, 90)), 0.0)  # sparse: much is cut
+    features = np.concatenate([half, half[:, ::-1]])
+    x = np.clip((features - features.mean(0)) / (features.std(0) + 1e-6), -estimators.FARTHEST, estimators.FARTHEST)
+    x -= x.mean(0)
+    y = random.normal(size=(40, 1))
+    y -= y.mean(0)
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    for strength in (1.0, 100.0):
+        found = estimators._left_out(u, s**2 / (s**2 + strength), y, 2)
+        for n in range(20):
+            rest = np.setdiff1d(np.arange(40), [n, n + 20])
+            a, b = x[rest] - x[rest].mean(0), y[rest] - y[rest].mean(0)
+            weights = np.linalg.solve(a.T @ a + strength * np.eye(90), a.T @ b)
+            told = (x[[n, n + 20]] - x[rest].mean(0)) @ weights + y[rest].mean(0)
+            assert found[[n, n + 20]] == pytest.approx(y[[n, n + 20]] - told, abs=1e-3)
+    fitted = ridge(features, y, twins=True)  # noise: nothing is to be learnt
+    assert fitted(features).std() < 0.5 * y.std()
+    assert float(fitted(features).mean()) == pytest.approx(0, abs=1e-9)
 
 
 def test_a_ridge_regression_chooses_what_generalises():
@@ -160,16 +217,33 @@ def test_estimates_are_by_readers_that_have_not_seen_the_person(monkeypatch):
     known[:, list(LABELS).index(SHIFTS[0])] = points.mean(1)[:, 0] - 0.5
     known[:, list(LABELS).index("age")] = np.random.default_rng(0).normal(size=66)  # not to be seen
     people = [str(n // 2) for n in range(66)]
-    found = fit_estimators(pictures, points, known, people, "face", **QUIET)
+    fold = estimators._folds(people, 0)
+    assert all(fold[n] == fold[n + 1] for n in range(0, 66, 2))
+    seen, told = [], []
+    train, regress = estimators._trained, estimators._regression
+    monkeypatch.setattr(estimators, "_trained", lambda *given: seen.append(given) or train(*given))
+    monkeypatch.setattr(estimators, "_regression", lambda *given: told.append(given) or regress(*given))
+    light = (pictures[:, 0] > 0.5).to(torch.uint8)  # skin, before a background
+    found = fit_estimators(pictures, points, known, people, "face", regions=light, **QUIET)
+    age = list(LABELS).index("age")
+    for n in range(3):
+        others = fold != n
+        assert torch.equal(seen[n][0], pictures[torch.from_numpy(others)])
+        assert np.array_equal(seen[n][1], points[others])
+        assert torch.equal(seen[n][-1], light[torch.from_numpy(others)])
+        assert sorted(told[n][2][:, age]) == sorted([*known[others, age]] * 2)
     scores = dict(zip(LABELS, found.scores, strict=True))
     assert scores[SHIFTS[0]] > 0.5
     assert scores["age"] < 0.1
     assert scores["gaze yaw"] == 0
-    fold = estimators._folds(people, 0)
-    assert all(fold[n] == fold[n + 1] for n in range(0, 66, 2))
     assert np.allclose(found.estimates[fold == 1], found.readers[1].read(pictures[torch.from_numpy(fold == 1)]))
     mirrored = found.readers[0].read(pictures.flip(-1))[:, list(LABELS).index(SHIFTS[0])]
     assert np.allclose(mirrored, -found.readers[0].read(pictures)[:, list(LABELS).index(SHIFTS[0])], atol=1e-5)
+    networks = found.readers[0].networks
+    one, other = networks.look(pictures.flip(-1)), networks.look(pictures).mirrored
+    both = [estimators.features_of(looks) for looks in (one, other)]
+    assert {"near points", "near areas", "near map", "near tones"} <= {*both[0].groups}
+    assert np.allclose(both[0].all, both[1].all, atol=5e-3)
     with pytest.raises(UserError, match="60 labelled renders at the very least, got 10; render more"):
         fit_estimators(pictures[:10], points[:10], known[:10], people[:10], "face", **QUIET)
 

@@ -61,9 +61,12 @@ def test_areas_tones_and_hair_are_of_what_lies_there():
     assert areas[hair] ** 2 == pytest.approx(0.25)
     assert areas[count + hair] == pytest.approx(0.125, abs=1e-3)  # its middle, in widths from the left
     assert areas[2 * count + hair] == pytest.approx(0.25, abs=1e-3)
+    assert areas[5 * count + hair] == pytest.approx(-2, abs=0.01)
+    assert areas[5 * count + names.index("hat")] < -12
     assert areas[count + names.index("hat")] == pytest.approx(0.5, abs=1e-3)  # what is not there lies in the middle
     cells = map_features(found)[0].reshape(count, regions.CELLS, regions.CELLS)
     assert (cells[hair, :, :2] == 1).all()
+    assert map_features(found / 4)[0].reshape(cells.shape)[hair, 0, 0] == pytest.approx(0.5)
     assert not cells[hair, :, 2:].any()
     pictures = torch.full((1, 3, 40, 80), 0.5)
     pictures[..., :20] = 0.0625
@@ -71,6 +74,6 @@ def test_areas_tones_and_hair_are_of_what_lies_there():
     assert tones[hair] == pytest.approx([-4, -4, -4], abs=0.05)
     assert tones[skin] == pytest.approx([-1, -1, -1], abs=0.05)
     points = np.array([[[0.45, 0.2], [0.55, 0.2], [0.5, 0.25], [0.5, 0.3]]])
-    there = hair_features(found, points - np.array([0.4, 0]), names)
-    assert there.mean() > hair_features(found, points + np.array([0.3, 0]), names).mean() + 0.2
-    assert hair_features(found, points, list(REGIONS["eye"])).shape == (1, 0)
+    there = hair_features(found, points - np.array([0.4, 0]), names, 2.0)
+    assert there.mean() > hair_features(found, points + np.array([0.3, 0]), names, 2.0).mean() + 0.2
+    assert hair_features(found, points, list(REGIONS["eye"]), 2.0).shape == (1, 0)
