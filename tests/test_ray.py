@@ -180,7 +180,7 @@ def test_a_hanging_actor_is_replaced(fleet, tmp_path, monkeypatch, reference):
             return super().render(index)
 
     monkeypatch.setattr(ray, "RenderActor", Slow)
-    failed, events = make(fleet, tmp_path, count=2, workers=1, station=Station(renderer="mock", timeout=6))
+    failed, events = make(fleet, tmp_path, count=2, workers=1, station=Station(renderer="mock", timeout=15))
     assert failed == 0
     assert named(events, "warning")[0]["message"].startswith("an actor died at frame 1")
     assert content(tmp_path) == first(reference, 2)

@@ -37,6 +37,9 @@ GPU_WORKERS = 4
 """Workers that share a GPU: while one renders, others build and check (reasoned; no GPU was at hand)."""
 GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 """What Linux shows where a GPU is that Cycles may find."""
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+"""Of a worker, where the user's says nothing: more threads of OpenBLAS spin beside Cycles, and with an arena for every
+thread glibc keeps what the thread that drafts has freed (benchmarks/memory.py)."""
 RECYCLE_FRAMES = 500
 """A worker is replaced after this many frames: Blender's memory grows slowly whatever one does."""
 RECYCLE_MEMORY_MB = 6000
@@ -226,7 +229,7 @@ class _Process:
         self.frames = 0
         self.hung = ""
         command = worker_command(["worker", str(folder), "--feed", *station.to_args()])
-        environment = {"OPENBLAS_NUM_THREADS": "1"} | os.environ  # more of them spin beside Cycles
+        environment = ENVIRONMENT | os.environ
         with layout.writing(self.log), self.log.open("ab") as log:
             self.popen = subprocess.Popen(
                 command,
