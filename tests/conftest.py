@@ -40,4 +40,4 @@ def frame(request, cycles, tiny_recipes):
     """A tiny frame with all its layers."""
     name, index = request.param
     recipe = tiny_recipes[name]
-    return cycles(sample(recipe, 3, index), recipe.outputs)
+    return cycles(sample(recipe, 3, index), (*recipe.outputs, "canonical"))

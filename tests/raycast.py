@@ -3,10 +3,30 @@
 import numpy as np
 import trimesh
 
+from facewright.face.beard import BEARDS, beard_weight
+from facewright.face.hair import brow_weight, scalp_weight
+from facewright.face.haircuts import STYLES
 from facewright.figure import surfaces
 from facewright.schema import Label
 
 assert trimesh.ray.has_embree, "without embreex trimesh falls back to a caster that needs 20 GB here"
+
+
+def coloured(frame):
+    """Return the share (H, W) of the skin that hair, brows and beard colour, by its place on the template.
+
+    The frame must have the layer `canonical`. Labels come from the mesh instead: an attribute that Cycles renders.
+    """
+    hair, place = frame.sample.subject.hair, frame.canonical.reshape(-1, 3).astype(float)
+    style = STYLES[hair.style]
+    scalp = 0.8 * scalp_weight(place, style.receding) * min(1.0, style.density)
+    if hair.style == "bald":
+        scalp *= np.clip((40 - place[:, 1]) / 10, 0, 1)
+    share = scalp + 0.6 * hair.brow_density * brow_weight(place, hair.brow_width, hair.brow_arch)
+    if hair.beard != "none":
+        share += 0.55 * BEARDS[hair.beard].density * beard_weight(hair, place)
+    share[~place.any(axis=1)] = 0
+    return share.reshape(frame.canonical.shape[:2])
 
 
 def triangles_of(parts):

@@ -10,7 +10,7 @@ from wardrobe import BARE
 from facewright import Recipe, sample
 from facewright.eye import lids
 from facewright.face import hair
-from facewright.face.basis import AGES, axis_weights, head_basis, macro_weights
+from facewright.face.basis import AGES, EYES_APART, GROWN, axis_weights, head_basis, macro_weights
 from facewright.face.cloth import NECKLINE, _neckline
 from facewright.face.expression import MOOD_UNITS, UNPAIRED
 from facewright.face.landmarks import ibug68
@@ -111,7 +111,28 @@ def test_macro_weights_sum_to_one_per_family(age, weight):
 
 
 def test_an_average_person_has_no_identity():
-    assert set(axis_weights(head())) == {"axis+:eye-trans-horiz"}
+    common = {"eye-trans-horiz": EYES_APART, **GROWN}
+    assert axis_weights(head()) == {f"axis{'+' if c > 0 else '-'}:{axis}": abs(c) for axis, c in common.items()}
+    assert set(axis_weights(head(age_years=0))) == {"axis+:eye-trans-horiz"}
+
+
+def test_adults_have_the_proportions_of_people():
+    """Mouths are 52.0 ± 4.0 (women) and 55.9 ± 3.3 mm wide (men; doi.org/10.1186/s40902-019-0191-7, table 9).
+
+    The rest are quartiles of 349 photographs, in distances of the pupils (benchmarks/gap/results/proportions.md).
+    """
+    found = []
+    for gender, widest in ((0.0, 52.0), (1.0, 55.9)):
+        neutral = head_basis().neutral(head(gender=gender))
+        at = topology().positions(neutral.vertices)[ibug68()]
+        assert widest - 4 < np.linalg.norm(at[48] - at[54]) < widest + 4
+        apart = np.linalg.norm(neutral.eyes[0] - neutral.eyes[1])
+        found.append(np.array([-at[8, 1], -at[33, 1], -at[[62, 66], 1].mean(), at[[19, 24], 1].mean()]) / apart)
+    chin, nose, mouth, brow = np.mean(found, axis=0)
+    assert 1.68 < chin < 1.93
+    assert 0.68 < nose < 0.81
+    assert 1.04 < mouth < 1.18
+    assert 0.21 < brow < 0.30
 
 
 def test_children_grow_up():

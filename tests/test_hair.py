@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from raycast import coloured
 
 from facewright import Recipe, figure, labels, sample
 from facewright.face import beard, growth, hair
@@ -248,12 +249,41 @@ def test_dyes_show_in_visible_light_only():
 def test_the_strongest_strands_name_a_pixel():
     known = labels.truth_of(FIRST)
     seg = np.full((1, 5), int(Label.SKIN), np.uint8)
-    coverage, matte = np.zeros((1, 5, 3), np.uint8), np.zeros((1, 5, 3), np.uint8)
+    coverage, matte, roots = (np.zeros((1, 5, 3), np.uint8) for _ in range(3))
     matte[0, :, 0] = [0, 140, 100, 90, 90]
     matte[0, :, 1] = 255
     coverage[0, :, 2] = [0, 60, 100, 60, 10]
-    found = labels.with_strands(seg, coverage, matte, known)[0]
+    found = labels.with_strands(seg, coverage, matte, roots, known)[0]
     assert found.tolist() == [Label.SKIN, Label.BEARD, Label.HAIR, Label.BEARD, Label.SKIN]
+
+
+def test_skin_that_hair_colours_counts_with_the_hair():
+    known = labels.truth_of(FIRST)
+    seg = np.full((1, 5), int(Label.SKIN), np.uint8)
+    coverage, matte, roots = (np.zeros((1, 5, 3), np.uint8) for _ in range(3))
+    coverage[0, :, 2] = [60, 60, 0, 0, 0]
+    roots[0, :, 0] = [60, 80, 0, 0, 0]
+    roots[0, :, 1] = [0, 0, 140, 0, 60]
+    roots[0, :, 2] = [0, 0, 0, 140, 60]
+    found = labels.with_strands(seg, coverage, matte, roots, known)[0]
+    brows = {Label.RIGHT_BROW, Label.LEFT_BROW}
+    assert found[[0, 1, 3, 4]].tolist() == [Label.SKIN, Label.HAIR, Label.BEARD, Label.SKIN]
+    assert found[2] in brows
+
+
+@pytest.mark.parametrize("style", ["buzz", "crew", "bald"])
+def test_a_cropped_head_is_hair(cycles, style):
+    """Where strands and the scalp that they colour make up half, and nowhere else: against the template's hairline."""
+    one = SMALL.replace({"subject.hair.style": style, "subject.hair.beard": "none"})
+    frame = cycles(one, (*RECIPE.outputs, "canonical"))
+    strands = frame.coverage.sum(axis=2) / 255
+    share = strands + (1 - np.minimum(strands, 1)) * coloured(frame)
+    above = (frame.canonical[..., 1] > 40) & (frame.seg_amodal == Label.SKIN)
+    assert above.sum() > 300
+    assert (frame.seg[above & (share > 0.56)] == Label.HAIR).all()
+    assert (frame.seg[above & (share < 0.44)] != Label.HAIR).all()
+    crown = above & (frame.canonical[..., 1] > 90)
+    assert (frame.seg[crown] == Label.HAIR).mean() == (0.0 if style == "bald" else 1.0)
 
 
 def test_the_mock_has_an_empty_matte():
@@ -299,11 +329,13 @@ def test_matte_and_coverage_are_the_share_that_strands_hide(cycles, monkeypatch,
     """Against strands whose share of the plane is known: 200 mm before the face, so that nothing hides them."""
     from facewright.scene import session
 
-    front = figure.build_figure(SMALL).landmarks[30] - np.array([0, 200.0, 0])
+    bare = {"subject.hair.style": "bald", "subject.hair.beard": "none", "subject.hair.brow_density": 0.0}
+    one = SMALL.replace(bare)  # nothing colours the skin behind
+    front = figure.build_figure(one).landmarks[30] - np.array([0, 200.0, 0])
     beards = patch("beard", Label.BEARD, share, front - 40 * UP)
     hairs = patch("hair", Label.HAIR, share, front + 40 * UP)
     monkeypatch.setattr(session, "strands", lambda _: [beards, hairs])
-    frame = cycles(SMALL, ("seg", "coverage", "matte"))
+    frame = cycles(one, ("seg", "coverage", "matte"))
     known = frame.truth.camera
     for layer, channel, strands, label in (
         (frame.matte, 0, beards, Label.BEARD),
@@ -334,14 +366,17 @@ def test_a_bearded_wearer_of_glasses(cycles):
             "subject.wear.glasses.rim_mm": 6.0,
         }
     )
-    frame = cycles(one)
+    frame = cycles(one, (*RECIPE.outputs, "canonical"))
     assert (frame.seg == Label.BEARD).sum() > 100
     assert (frame.seg == Label.HAIR).sum() > 300
     shares = np.concatenate([frame.coverage, frame.matte[..., :1]], axis=2).astype(int)
     assert shares.sum(axis=2).max() <= 255 + 2, "kinds of strands share a pixel"
-    bearded = frame.seg == Label.BEARD
+    hidden = shares.sum(axis=2)
+    bearded = (frame.seg == Label.BEARD) & (hidden >= 127)
+    assert bearded.sum() > 60
     assert (shares[bearded].argmax(axis=1) == 3).all()
-    assert (shares[bearded].sum(axis=1) >= 127).all()
+    between = (frame.seg == Label.BEARD) & (hidden < 127)  # skin that the beard colours makes up the rest
+    assert (hidden[between] / 255 + (1 - hidden[between] / 255) * coloured(frame)[between] > 0.42).mean() > 0.95
     rims = frame.seg == Label.GLASSES_FRAME
     assert rims.sum() > 20
     shown = frame.matte[..., MATTE_CHANNELS.index("glasses")]

@@ -18,7 +18,7 @@ from facewright.eye.anatomy import Globe
 from facewright.face import glasses, wear
 from facewright.face import hair as hair_module
 from facewright.face.basis import head_basis
-from facewright.face.beard import beard_weight, beard_width_mm, grow_beard, shadow_weight
+from facewright.face.beard import BEARDS, beard_weight, beard_width_mm, grow_beard, shadow_weight
 from facewright.face.cloth import shirt
 from facewright.face.contour import jaw_lines, visible_jaw
 from facewright.face.dentition import dentition
@@ -407,12 +407,12 @@ _OTHER_PARTS = {
 
 def _head_meshes(sample: Sample, mesh: Topology, shade: Masks, head: Array) -> list[Mesh]:
     """Return skin, mouth, tongue and conjunctival sockets in head mm."""
-    under = _under_hair(sample, mesh)[:, None]
+    under = _under_hair(sample, mesh)
     points = {
         "rest": mesh.rest,
         "head": shade.head,
         "region": np.stack([shade.lip, shade.margin, shade.sebum], axis=1),
-        "albedo": _shaded_albedo(sample, mesh, under),
+        "albedo": _shaded_albedo(sample, mesh, under.max(axis=1, keepdims=True)),
         "under_hair": under,
         "lid": _lid_place(near_side(sample), len(mesh.rest)),
     }
@@ -449,12 +449,17 @@ def _shaded_albedo(sample: Sample, mesh: Topology, share: Array) -> Array:
 
 
 def _under_hair(sample: Sample, mesh: Topology) -> Array:
-    """Return the share (V,) of the skin that dense hair, brows and beard hide from light."""
+    """Return the share (V, 3) of the skin that is coloured like the hair, brow and beard that grow from it.
+
+    It stands in for hairs finer than the strands: it is dark and dull, and labels count it (labels.with_strands).
+    """
     hair = sample.subject.hair
     scalp = 0.8 * _scalp(hair.style, near_side(sample)) * min(1.0, STYLES[hair.style].density)
     brow = 0.6 * hair.brow_density * hair_module.brow_weight(mesh.rest, hair.brow_width, hair.brow_arch)
     beard = 0.55 * beard_weight(hair, mesh.rest)
-    return np.maximum(np.maximum(scalp, brow), beard)
+    if hair.beard != "none":
+        beard *= BEARDS[hair.beard].density
+    return np.stack([scalp, brow, beard], axis=1)
 
 
 SHAVED_SHARE, SHAVED_TINT = 0.55, np.array([0.94, 1.0, 1.08])

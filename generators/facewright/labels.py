@@ -26,6 +26,7 @@ from facewright.schema import (
     LIMBUS_POINTS,
     MATTE_CHANNELS,
     PUPILS,
+    ROOT_CHANNELS,
     SIDES,
     Label,
     side_label,
@@ -168,13 +169,17 @@ def with_glints(known: Truth, glint: Array) -> Truth:
     return dataclasses.replace(known, eyes=eyes)
 
 
-def with_strands(seg: Array, coverage: Array, matte: Array, known: Truth) -> Array:
-    """Return ids (H, W) with strands drawn in: the strongest kind, where kinds together hide COVERAGE_THRESHOLD.
+def with_strands(seg: Array, coverage: Array, matte: Array, roots: Array, known: Truth) -> Array:
+    """Return ids (H, W) with strands drawn in: the strongest kind, where kinds together make up COVERAGE_THRESHOLD.
 
-    Kinds are lashes, brows and hair of `coverage` and the beard of `matte`, both (H, W, 3) uint8. Lashes and brows
-    take the side of the nearer eyeball centre in the image.
+    Kinds are lashes, brows and hair of `coverage` and the beard of `matte`, both (H, W, 3) uint8: shares of the pixel
+    that strands hide. `roots` (H, W, 3) uint8 is what beside them shows of skin coloured by ROOT_CHANNELS: a cropped
+    head is hair, though one looks between its hairs. Lashes and brows take the side of the nearer eyeball centre in
+    the image.
     """
     share = np.concatenate([coverage, matte[..., MATTE_CHANNELS.index("beard"), None]], axis=2).astype(float) / 255
+    kinds = (*COVERAGE_CHANNELS, "beard")
+    share[..., [kinds.index(kind) for kind in ROOT_CHANNELS]] += roots / 255
     hidden = share.sum(axis=2) >= COVERAGE_THRESHOLD
     kind = share.argmax(axis=2)
     row, column = np.nonzero(hidden)

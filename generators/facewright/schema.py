@@ -75,8 +75,8 @@ DESCRIPTION: dict[Label, str] = {
     Label.NECK: "neck and bare shoulders",
     Label.RIGHT_EAR: "the subject's right ear",
     Label.LEFT_EAR: "the subject's left ear",
-    Label.RIGHT_BROW: "right eyebrow hairs, by coverage >= 0.5",
-    Label.LEFT_BROW: "left eyebrow hairs, by coverage >= 0.5",
+    Label.RIGHT_BROW: "right eyebrow, where hairs and the skin that they colour make up half",
+    Label.LEFT_BROW: "left eyebrow, where hairs and the skin that they colour make up half",
     Label.UPPER_LIP: "red of the upper lip",
     Label.LOWER_LIP: "red of the lower lip",
     Label.MOUTH: "the dark of the mouth cavity",
@@ -96,8 +96,8 @@ DESCRIPTION: dict[Label, str] = {
     Label.LEFT_LID_MARGIN: "wet edge of the left lids between lashes and globe",
     Label.RIGHT_LASHES: "right lashes, by coverage >= 0.5",
     Label.LEFT_LASHES: "left lashes, by coverage >= 0.5",
-    Label.HAIR: "head hair, by coverage >= 0.5",
-    Label.BEARD: "beard and moustache, by coverage >= 0.5",
+    Label.HAIR: "head hair, where hairs and the scalp that they colour make up half",
+    Label.BEARD: "beard and moustache, where hairs and the skin that they colour make up half",
     Label.CLOTH: "clothing",
     Label.GLASSES_FRAME: "rims, bridge and temples",
     Label.GLASSES_LENS: "lens where it is opaque; a clear lens takes the label behind it",
@@ -170,7 +170,11 @@ MATTE_CHANNELS = tuple(MATTES)
 """Channels of the matte layer in their order."""
 
 COVERAGE_THRESHOLD = 0.5
-"""A pixel takes a strand's id when strands of that kind hide at least this share of it, the strongest kind first."""
+"""A pixel takes a strand's id when strands and the skin that they colour at their roots make up at least this share of
+it, the strongest kind first."""
+
+ROOT_CHANNELS = ("hair", "brows", "beard")
+"""Kinds of strands that colour the skin they grow from, in the order of the figure's `under_hair`."""
 
 
 def side_label(side: str, part: str) -> Label:

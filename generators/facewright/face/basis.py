@@ -28,6 +28,22 @@ HEAVY = {"head-fat": 0.7, "cheek-volume": 0.35, "neck-double": 0.5}
 EYES_APART = 0.58
 """Weight of `eye-trans-horiz` in every head: hm08's eyes stand 58 mm apart, adults' pupils 63 mm (Dodgson 2004)."""
 
+GROWN = {
+    "eye-trans-vert": 0.5,
+    "mouth-scale-horiz": 0.55,
+    "nose-scale-vert": 0.25,
+    "chin-height": 0.12,
+    "mouth-upperlip-height": -0.45,
+    "mouth-lowerlip-height": -0.25,
+}
+"""Weights of identity axes in every adult head. hm08's eyes lie too low for its nose, mouth, chin and brows, by 3 to 6
+mm, its mouth is 45 mm wide where people's is 50 to 55 (men 55.9, women 52.0: doi.org/10.1186/s40902-019-0191-7, table
+9), its lips thick. Fitted so that neutral faces have the proportions of 159 photographs, and pupils lie 13.6 mm below
+the lowest hairs of the brow (19.4 mm above the limbus' lower end in 213 people: "Measurement of eyebrow position from
+inferior corneal limbus to brow"); see benchmarks/gap/results/proportions.md."""
+GROWN_YEARS = 16.0
+"""Age from which GROWN holds in full; a child's eyes do lie low. Linear from birth; reasoned."""
+
 AGES = {"baby": 1.0, "child": 11.0, "young": 25.0, "old": 90.0}
 """Years that hm08's four age shapes stand for (MakeHuman's own scale)."""
 
@@ -137,6 +153,8 @@ def axis_weights(head: Head) -> dict[str, float]:
     for axis, full in HEAVY.items():
         signed[axis] += full * (2 * head.weight - 1)
     signed["eye-trans-horiz"] += EYES_APART
+    for axis, full in GROWN.items():
+        signed[axis] += full * min(1.0, head.age_years / GROWN_YEARS)
     return {f"axis{'+' if c > 0 else '-'}:{axis}": abs(c) for axis, c in signed.items() if c}
 
 

@@ -28,7 +28,8 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     p = sample.subject.skin
     rest = g.attribute("rest").outputs["Vector"]
     lip, margin, sebum = g.split(g.attribute("region").outputs["Vector"])
-    hidden = g.math("MULTIPLY", g.split(g.attribute("under_hair").outputs["Vector"])[0], 1 / UNDER_HAIR)
+    scalp, brow, beard = g.split(g.attribute("under_hair").outputs["Vector"])
+    hidden = g.math("MULTIPLY", g.math("MAXIMUM", scalp, g.math("MAXIMUM", brow, beard)), 1 / UNDER_HAIR)
     open_ = g.math("SUBTRACT", 1.0, hidden, clamp=True)  # a scalp under hair does not shine, not even from behind
     round_eye = _lid_place(g)
     soft = g.math("SUBTRACT", 1.0, g.math("MULTIPLY", margin, 0.9), clamp=True)

@@ -4,8 +4,9 @@ labels      meshes without strands: class ids through the cornea, depth, normals
 amodal      the body and the eyes alone: class ids as if nothing covered them
 worn        the same with the lenses of glasses, where they are worn: class ids through lens and cornea
 anatomical  the eyeballs alone
-shares      everything, strands and what is worn as emission: anti-aliased shares, through lenses, in two light groups:
-            `coverage` of lashes, brows and hair, `matte` of beard, glasses and headwear
+shares      everything, strands and what is worn as emission: anti-aliased shares, through lenses, in light groups:
+            `coverage` of lashes, brows and hair, `matte` of beard, glasses and headwear, `roots` of the skin that
+            hair, brows and beard colour
 albedo      everything with its own materials in the dark: Cycles' albedo, which a denoiser is guided by
 glint       the cornea a mirror, LEDs as spheres that emit their number, all else black
 shine       the same for the picture: wet surfaces mirror the LEDs' light, strands and skin hide it
@@ -34,6 +35,8 @@ BLACK = (0.0, 0.0, 0.0, 1.0)
 _CHANNELS = ((1.0, 0.0, 0.0, 1.0), (0.0, 1.0, 0.0, 1.0), (0.0, 0.0, 1.0, 1.0))
 SHARES = {"coverage": COVERAGE_CHANNELS, "matte": MATTE_CHANNELS}
 """Channels of the layers of shares, by light group."""
+ROOTS = "roots"
+"""Light group of the skin, whose channels are ROOT_CHANNELS."""
 COLOURS = {name: colour for channels in SHARES.values() for name, colour in zip(channels, _CHANNELS, strict=True)}
 """Colour under which strands of a channel are drawn in their layer; all else is BLACK."""
 MATTE_LABELS = [int(label) for labels in MATTES.values() for label in labels]
@@ -68,7 +71,7 @@ def label_material(bpy: Any, lens_index: float) -> Any:
 def share_material(bpy: Any, lens_index: float) -> Any:
     """Return the override that emits an object's colour, and of a face whose `seg` is in MATTES its channel's.
 
-    Lenses refract.
+    Skin emits what hair colours of it. Lenses refract.
     """
     material = bpy.data.materials.new("shares")
     g = Graph(use_nodes(material))
@@ -80,6 +83,7 @@ def share_material(bpy: Any, lens_index: float) -> Any:
             share = g.math("ADD", share, g.math("COMPARE", part, int(label), 0.5))
         shares.append(share)
     colour = g.vector("ADD", g.node("ShaderNodeObjectInfo").outputs["Color"], g.join(*shares))
+    colour = g.vector("ADD", colour, g.attribute("under_hair").outputs["Vector"])
     g.output(_refracting(g, g.shader("ShaderNodeEmission", Color=colour, Strength=1.0), LENS, lens_index, 0.0))
     material.cycles.emission_sampling = "NONE"
     return material
@@ -171,6 +175,8 @@ def draw_shares(things: list[Any]) -> None:
         channel = thing.get("channel", "")
         thing.color = COLOURS.get(channel, BLACK)
         thing.lightgroup = "matte" if channel in MATTE_CHANNELS or thing.get("matted") else "coverage"
+        if thing.get("part") == "skin":
+            thing.lightgroup = ROOTS
 
 
 def label_scene(

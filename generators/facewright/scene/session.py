@@ -277,12 +277,16 @@ class CyclesRenderer:
             passes.SHARE_SAMPLES,
             False,
         )
-        for name in passes.SHARES:
+        for name in (*passes.SHARES, passes.ROOTS):
             made.view_layers[0].lightgroups.add(name=name)
         found = self._render(made, "shares")
-        for name in passes.SHARES:
-            layers[name] = np.rint(np.clip(_rgb(found, f"Combined_{name}"), 0, 1) * 255).astype(np.uint8)
-        layers["seg"] = labels.with_strands(layers["seg"], layers["coverage"], layers["matte"], truth)
+
+        def share(name: str) -> Array:
+            return np.rint(np.clip(_rgb(found, f"Combined_{name}"), 0, 1) * 255).astype(np.uint8)
+
+        layers |= {name: share(name) for name in passes.SHARES}
+        roots = share(passes.ROOTS)
+        layers["seg"] = labels.with_strands(layers["seg"], layers["coverage"], layers["matte"], roots, truth)
         if np.isin(bare, COVERING).any():
             own = [thing for thing in groups["surface"] if not thing["covers"]]
             layers["seg_amodal"] = passes.class_ids(render("amodal", own + groups["eyes"]), DEFAULT_VIEW_LAYER)

@@ -1,0 +1,135 @@
+"""Are our faces built like people's? Proportions of faces in masks: photographs' beside ours.
+
+    python benchmarks/gap/proportions.py --real DIR --ours DATASET ... [-o benchmarks/gap/results/proportions]
+
+Lengths are in distances of the pupils (centres of the eyes' masks), upright by the eyes, of faces that look ahead: the
+nose lies in the middle. Heights count from the eyes, down. Mouths that show their inside are told from shut ones. DIR
+has photographs and masks of CelebAMask-HQ's classes (only its training part is read); each DATASET is one of ours,
+read in the same classes. No training, no rendering: seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "generators"), str(ROOT / "refiner")]
+
+from facewright_refiner.readers import Real, open_real, ours  # noqa: E402
+from facewright_refiner.readers.base import TRAIN  # noqa: E402
+
+Array = np.ndarray
+
+AHEAD = 0.12
+"""Distance of the nose's middle from the line between the eyes, in IPD, up to which a face looks ahead: 12 degrees."""
+OPEN = 0.02
+"""Share of the mouth's inside in all of the mouth from which it counts as open."""
+LEAST = 10
+"""Pixels of an eye that is measured."""
+CONVENTION = "celebamask_hq"
+
+
+def measures(seg: Array, classes: tuple[str, ...]) -> dict[str, float] | None:
+    """Return the proportions of one face, None where it does not look ahead or lacks eyes, nose or mouth."""
+
+    def of(*names: str) -> Array:
+        return np.isin(seg, [classes.index(name) for name in names])
+
+    eyes = [of("r_eye"), of("l_eye")]
+    nose, lips = of("nose"), of("u_lip", "l_lip", "mouth")
+    if min(eyes[0].sum(), eyes[1].sum(), nose.sum(), lips.sum()) < LEAST:
+        return None
+    centres = np.array(sorted(np.argwhere(eye).mean(axis=0)[::-1].tolist() for eye in eyes))  # some are named crosswise
+    across = centres[1] - centres[0]
+    apart = float(np.hypot(*across))
+    along = across / apart
+    turn = np.array([along, [-along[1], along[0]]])
+    middle = centres.mean(axis=0)
+
+    def points(mask: Array) -> Array:
+        return (np.argwhere(mask)[:, ::-1] - middle) @ turn.T / apart
+
+    def extent(values: Array) -> float:
+        return float(np.ptp(values)) + 1 / apart
+
+    if abs(points(nose)[:, 0].mean()) > AHEAD:
+        return None
+    pixel = apart**-2
+    found = {"IPD over width": apart / seg.shape[1]}
+    shapes = [points(eye) for eye in eyes]
+    found["eye width"] = float(np.mean([extent(shape[:, 0]) for shape in shapes]))
+    found["eye height"] = float(np.mean([len(s) * pixel / extent(s[:, 0]) * 4 / np.pi for s in shapes]))
+    brows = [points(of(name)) for name in ("r_brow", "l_brow")]
+    if min(map(len, brows)) >= LEAST:
+        found["brow width"] = float(np.mean([extent(brow[:, 0]) for brow in brows]))
+        found["brow thickness"] = float(np.mean([len(brow) * pixel / extent(brow[:, 0]) for brow in brows]))
+        found["brow height"] = float(np.mean([-brow[:, 1].mean() for brow in brows]))
+    at = points(nose)
+    found["nose width"], found["nose base"] = extent(at[:, 0]), float(np.percentile(at[:, 1], 98))
+    at = points(lips)
+    found["mouth width"], found["mouth height"] = extent(at[:, 0]), float(np.median(at[:, 1]))
+    wide = found["mouth width"]
+    found["upper lip"], found["lower lip"] = (float(of(n).sum()) * pixel / wide for n in ("u_lip", "l_lip"))
+    inside = points(of("mouth"))
+    found["mouth open"] = float(len(inside) > OPEN * len(at))
+    if found["mouth open"]:
+        found["inside width"] = extent(inside[:, 0])
+        found["inside height"] = len(inside) * pixel / found["inside width"]
+    at = points(of("skin", "nose", "u_lip", "l_lip", "mouth", "r_brow", "l_brow", "r_eye", "l_eye"))
+    inner = at[np.abs(at[:, 0]) < 0.25, 1]
+    found["chin"], found["hairline"] = float(np.percentile(inner, 99.5)), float(-inner.min())
+    for name, height in (("at eyes", 0.1), ("at nose", 0.7), ("at mouth", found["mouth height"])):
+        row = at[np.abs(at[:, 1] - height) < 0.06, 0]
+        if len(row):
+            found[f"face width {name}"] = extent(row)
+    found["hair share"] = float(of("hair").mean())
+    return found
+
+
+def table(real: Real, sets: dict[str, Real]) -> list[str]:
+    """Return the lines of the Markdown table."""
+    columns: dict[str, list[dict[str, float]]] = {}
+    for name, pictures in {"photographs": real, **sets}.items():
+        found = [measures(item.seg, tuple(pictures.classes)) for item in pictures if item.seg is not None]
+        known = [row for row in found if row]
+        for word, state in (("shut", 0.0), ("open", 1.0)):
+            columns[f"{name}, {word}"] = [row for row in known if row["mouth open"] == state]
+    keys = list(dict.fromkeys(key for rows in columns.values() for row in rows for key in row))
+    lines = [f"| | {' | '.join(f'{name} ({len(rows)})' for name, rows in columns.items())} |"]
+    lines.append(f"|---|{'---|' * len(columns)}")
+    for key in keys:
+        if key == "mouth open":
+            continue
+        cells = []
+        for rows in columns.values():
+            values = np.array([row[key] for row in rows if key in row])
+            low, mid, high = np.percentile(values, [25, 50, 75]) if len(values) else [0, 0, 0]
+            cells.append(f"{mid:.3f} [{low:.3f}, {high:.3f}]" if len(values) else "")
+        lines.append(f"| {key} | {' | '.join(cells)} |")
+    return lines
+
+
+def main() -> None:
+    """Print the table, and keep it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--real", type=Path, required=True)
+    parser.add_argument("--ours", type=Path, nargs="+", required=True)
+    parser.add_argument("-o", "--out", type=Path)
+    options = parser.parse_args()
+    real = open_real(options.real, f"masks:{CONVENTION}").split(TRAIN)
+    sets = {folder.name: ours.read(folder, CONVENTION) for folder in options.ours}
+    lines = table(real, sets)
+    print("\n".join(lines))
+    if options.out:
+        head = ["# Proportions of faces, in distances of the pupils", "", "Median [quartiles] (pictures).", ""]
+        options.out.with_suffix(".md").write_text("\n".join([*head, *lines]) + "\n")
+        options.out.with_suffix(".json").write_text(json.dumps({"table": lines}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
