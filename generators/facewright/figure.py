@@ -27,7 +27,7 @@ from facewright.face.growth import grow, strand_budget
 from facewright.face.haircuts import STYLES
 from facewright.face.headshape import HeadShape
 from facewright.face.landmarks import dense478, ibug68, wflw98
-from facewright.face.skin import hair_colour, paint
+from facewright.face.skin import beard_colour, brow_colour, hair_colour, paint
 from facewright.face.topology import LEVEL, Masks, Topology, masks, neck_share, topology
 from facewright.geometry.camera import WORLD_FROM_HEAD
 from facewright.geometry.mesh import Mesh, vertex_normals
@@ -412,7 +412,7 @@ def _head_meshes(sample: Sample, mesh: Topology, shade: Masks, head: Array) -> l
         "rest": mesh.rest,
         "head": shade.head,
         "region": np.stack([shade.lip, shade.margin, shade.sebum], axis=1),
-        "albedo": _shaded_albedo(sample, mesh, under.max(axis=1, keepdims=True)),
+        "albedo": _shaded_albedo(sample, mesh, under),
         "under_hair": under,
         "lid": _lid_place(near_side(sample), len(mesh.rest)),
     }
@@ -434,7 +434,7 @@ def _lid_place(near: str | None, count: int) -> Array:
 
 
 def _shaded_albedo(sample: Sample, mesh: Topology, share: Array) -> Array:
-    """Return the skin's albedo (V, 3), darkened by the `share` (V, 1) that dense hair and brows hide.
+    """Return the skin's albedo (V, 3), coloured by the `share` (V, 3) of hair, brows and beard, see `_under_hair`.
 
     Strands alone look sparse.
     """
@@ -445,7 +445,9 @@ def _shaded_albedo(sample: Sample, mesh: Topology, share: Array) -> Array:
     if shaved:
         under = (shaved * shadow_weight(mesh.rest))[:, None]
         skin = skin + under * (0.35 * skin.mean(axis=1, keepdims=True) * SHAVED_TINT - skin)
-    return skin + share * (0.8 * hair_colour(hair, spectrum) - skin)
+    for kind, colour in enumerate((hair_colour, brow_colour, beard_colour)):
+        skin = skin + share[:, kind, None] * (0.8 * colour(hair, spectrum) - skin)
+    return skin
 
 
 def _under_hair(sample: Sample, mesh: Topology) -> Array:

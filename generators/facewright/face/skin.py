@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import lru_cache
 
 import numpy as np
@@ -20,7 +21,7 @@ MELANIN_ABSORPTION = np.array([1.25, 2.15, 3.05])
 BLOOD_ABSORPTION = np.array([0.06, 0.62, 0.52])
 CAROTENE_ABSORPTION = np.array([0.0, 0.05, 0.42])
 """Absorption per unit of each pigment parameter; ratios follow the pigments' spectra (Donner & Jensen 2006)."""
-LIP_ABSORPTION = np.array([0.25, 0.62, 0.46])
+LIP_ABSORPTION = np.array([0.24, 0.88, 0.58])
 """Absorption of the red of full-blooded lips over their blood as skin: vessels under thin mucosa, which swallow some
 red light too; judged beside photographs."""
 NIR_ALBEDO = 0.62
@@ -32,7 +33,7 @@ def absorption(skin: Skin) -> tuple[Array, Array]:
     rest = (
         np.log(BLOODLESS)
         - skin.melanin * MELANIN_ABSORPTION
-        - 0.55 * skin.haemoglobin * BLOOD_ABSORPTION
+        - 0.75 * skin.haemoglobin * BLOOD_ABSORPTION
         - skin.carotene * CAROTENE_ABSORPTION * (1 - skin.melanin)
     )
     return rest, -BLOOD_ABSORPTION * (0.35 + 0.6 * skin.haemoglobin) * (1 - 0.45 * skin.melanin)
@@ -152,6 +153,15 @@ def hair_colour(hair: Hair, spectrum: str) -> Array:
     base = light + (brown - light) * min(1.0, m / 0.55) if m < 0.55 else brown + (black - brown) * (m - 0.55) / 0.45
     red = np.array([0.30, 0.085, 0.025])
     return base + (red - base) * hair.redness * (1 - 0.7 * m)
+
+
+def brow_colour(hair: Hair, spectrum: str) -> Array:
+    """Return the albedo (3,) of ungreyed brows: darker than the head's hair, most where that is fair; reasoned."""
+    return hair_colour(dataclasses.replace(hair, melanin=hair.melanin + BROW_DARKER * (1 - hair.melanin)), spectrum)
+
+
+BROW_DARKER = 0.35
+"""Share of the way to black that brows are darker; so that they stand out from the skin as in photographs."""
 
 
 def beard_colour(hair: Hair, spectrum: str) -> Array:

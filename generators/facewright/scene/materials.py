@@ -13,7 +13,7 @@ from facewright.eye.parameters import AQUEOUS_INDEX, CORNEA_INDEX
 from facewright.eye.periorbita import DEPTHS_MM
 from facewright.face.complexion import AXIS_Z_MM, ROLL_MM, S_MM, Y_MM
 from facewright.face.parameters import METAL_COLOURS
-from facewright.face.skin import GREY_HAIR, RELIEF_TILE_MM, beard_colour, dye_colour, hair_colour
+from facewright.face.skin import GREY_HAIR, RELIEF_TILE_MM, beard_colour, brow_colour, dye_colour, hair_colour
 from facewright.sample import Sample
 from facewright.scene.compat import socket
 from facewright.scene.nodes import Graph, Socket
@@ -46,7 +46,7 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     roughness = g.math(
         "SUBTRACT",
         (0.48 if infrared else 0.6) - 0.14 * p.oiliness,
-        g.math("ADD", g.math("MULTIPLY", margin, 0.3), g.math("MULTIPLY", lip, 0.1)),
+        g.math("ADD", g.math("MULTIPLY", margin, 0.3), g.math("MULTIPLY", lip, 0.2)),
         clamp=True,
     )
     radius = (1.2, 1.2, 1.2) if infrared else (1.1, 0.42, 0.22)
@@ -63,7 +63,7 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
         ),
         roughness=roughness,
         normal=normal,
-        specular=g.math("MULTIPLY", g.math("ADD", 0.65 if infrared else 0.42, g.math("MULTIPLY", margin, 0.3)), open_),
+        specular=g.math("MULTIPLY", g.math("ADD", 0.65 if infrared else 0.5, g.math("MULTIPLY", margin, 0.3)), open_),
         subsurface=0.45 if infrared or sample.scene == "face" else 0.7,
         radius_mm=radius,
         coat=g.math("MULTIPLY", g.math("MULTIPLY", sebum, open_), 0.06 + 0.3 * p.oiliness),
@@ -514,7 +514,7 @@ def _mixed_grey(g: Graph, sample: Sample, grey: Socket) -> Any:
 
 def _shade(g: Graph, vary: Socket, colour: Any) -> Socket:
     """Return the colour of a strand between a darker, cooler and a lighter, warmer one."""
-    dark, light = 0.7 * colour, np.minimum(colour * [1.36, 1.26, 1.18], 0.92)
+    dark, light = 0.5 * colour, np.minimum(colour * [1.62, 1.5, 1.38], 0.92)
     return g.mix(vary, tuple(dark), tuple(light))
 
 
@@ -525,8 +525,8 @@ def _grey(g: Graph, vary: Socket, spectrum: str) -> Socket:
 
 
 def brows(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
-    """Brows have the natural colour of the head's hair."""
-    return _fibre(g, _natural(g, sample, hair_colour(sample.subject.hair, sample.image.spectrum)), 0.32)
+    """Brows have the natural colour of the head's hair, darker."""
+    return _fibre(g, _natural(g, sample, brow_colour(sample.subject.hair, sample.image.spectrum)), 0.32)
 
 
 def beard(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
@@ -545,7 +545,7 @@ def _mane(g: Graph, colour: Any) -> Socket:
 
     A third cheaper than Principled Hair over a whole head, whose many paths wash colours out under wide skies.
     """
-    shine = g.shader("ShaderNodeBsdfHair", Color=(0.075, 0.075, 0.075), RoughnessU=0.16, RoughnessV=0.6, Offset=-0.05)
+    shine = g.shader("ShaderNodeBsdfHair", Color=(0.06, 0.06, 0.06), RoughnessU=0.16, RoughnessV=0.6, Offset=-0.05)
     through = g.node("ShaderNodeBsdfHair", component="Transmission")
     bright = g.vector("SCALE", colour, 1.3)
     for name, value in (("Color", bright), ("RoughnessU", 0.3), ("RoughnessV", 0.8), ("Offset", 0.05)):
