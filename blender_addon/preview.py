@@ -16,7 +16,7 @@ import numpy as np
 from bpy.app.handlers import persistent
 
 from facewright.eye.iris import iris_albedo
-from facewright.face.skin import hair_colour, mean_albedo
+from facewright.face.skin import beard_colour, brow_colour, hair_colour, mean_albedo
 from facewright.figure import build_figure, gaze_angles, moving, strands, surfaces
 from facewright.sample import Sample, data_at, parameters
 from facewright.scene import CyclesRenderer
@@ -131,7 +131,9 @@ def _paint(collection, sample):
         "pupil": (0.005, 0.005, 0.005),
         "hat": _hsv(wear.hat.hue, wear.hat.saturation, wear.hat.value),
         "cloth": _hsv(wear.shirt_hue, wear.shirt_saturation, wear.shirt_value),
-        **dict.fromkeys(("hair", "brows", "beard"), hair),
+        "hair": hair,
+        "brows": brow_colour(subject.hair, spectrum),
+        "beard": beard_colour(subject.hair, spectrum),
         "lashes": 0.3 * hair,
         **dict.fromkeys(("conjunctiva", "caruncle", "mouth", "tongue", "gum"), (0.45, 0.16, 0.14)),
     }

@@ -22,10 +22,10 @@ def coloured(frame):
     scalp = 0.8 * scalp_weight(place, style.receding) * min(1.0, style.density)
     if hair.style == "bald":
         scalp *= np.clip((40 - place[:, 1]) / 10, 0, 1)
-    share = scalp + 0.6 * hair.brow_density * brow_weight(place, hair.brow_width, hair.brow_arch)
+    left = (1 - scalp) * (1 - 0.6 * hair.brow_density * brow_weight(place, hair.brow_width, hair.brow_arch))
     if hair.beard != "none":
-        share += 0.55 * BEARDS[hair.beard].density * beard_weight(hair, place)
-    share[~place.any(axis=1)] = 0
+        left *= 1 - 0.55 * BEARDS[hair.beard].density * beard_weight(hair, place)
+    share = np.where(place.any(axis=1), 1 - left, 0.0)
     return share.reshape(frame.canonical.shape[:2])
 
 

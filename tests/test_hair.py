@@ -12,7 +12,7 @@ from facewright.face import beard, growth, hair
 from facewright.face.haircuts import STYLES
 from facewright.face.landmarks import ibug68
 from facewright.face.parameters import BEARD_STYLES, DYES, HAIRCUTS
-from facewright.face.skin import DYE_COLOURS, dye_colour
+from facewright.face.skin import DYE_COLOURS, beard_colour, brow_colour, dye_colour, hair_colour
 from facewright.face.topology import topology
 from facewright.figure import _hairs, body, eye_rotations, head_surface
 from facewright.geometry.mesh import vertex_normals
@@ -284,6 +284,40 @@ def test_a_cropped_head_is_hair(cycles, style):
     assert (frame.seg[above & (share < 0.44)] != Label.HAIR).all()
     crown = above & (frame.canonical[..., 1] > 90)
     assert (frame.seg[crown] == Label.HAIR).mean() == (0.0 if style == "bald" else 1.0)
+
+
+def test_nothing_that_is_painted_is_no_skin():
+    """Shares of hair, brow and beard never pass 1 together, and neither ears nor lips have any."""
+    full = {"style": "crew", "beard": "full", "beard_density": 1.0, "brow_density": 1.0}
+    one = SMALL.replace({f"subject.hair.{name}": value for name, value in full.items()})
+    mesh = topology()
+    under = figure._under_hair(one, mesh)
+    assert under.sum(axis=1).max() < 0.95
+    assert (under.max(axis=0) > 0.5).all()
+    skin = mesh.vertices_of("skin", "nose", "neck")
+    other = np.setdiff1d(mesh.vertices_of("left_ear", "right_ear", "upper_lip", "lower_lip"), skin)
+    assert len(other) > 500
+    assert not under[other].any()
+
+
+def test_stubble_and_baldness_alone_name_no_pixel():
+    for change in (
+        {"subject.hair.beard": "stubble", "subject.hair.beard_density": 1.0},
+        {"subject.hair.style": "bald"},
+    ):
+        kind = 2 if "subject.hair.beard" in change else 0
+        under = figure._under_hair(SMALL.replace(change), topology())[:, kind]
+        assert 0.1 < under.max() < 0.5
+
+
+def test_brows_are_darker_than_the_head_and_beards_redder():
+    for melanin in (0.1, 0.5, 0.9):
+        spec = type(FIRST.subject.hair)(**{**vars(FIRST.subject.hair), "melanin": melanin, "redness": 0.0})
+        head, brow, jaw = (colour(spec, "rgb") for colour in (hair_colour, brow_colour, beard_colour))
+        assert (brow < head).all()
+        assert jaw[0] / jaw[2] > head[0] / head[2]
+    spec = type(FIRST.subject.hair)(**{**vars(FIRST.subject.hair), "melanin": 1.0, "redness": 0.0})
+    assert np.array_equal(brow_colour(spec, "rgb"), hair_colour(spec, "rgb"))
 
 
 def test_the_mock_has_an_empty_matte():

@@ -26,11 +26,11 @@ from facewright_refiner.readers.base import TRAIN  # noqa: E402
 Array = np.ndarray
 
 AHEAD = 0.12
-"""Distance of the nose's middle from the line between the eyes, in IPD, up to which a face looks ahead: 12 degrees."""
+"""Distance sideways of the nose's middle from the eyes' middle, in IPD, up to which a face looks ahead: 12 degrees."""
 OPEN = 0.02
 """Share of the mouth's inside in all of the mouth from which it counts as open."""
 LEAST = 10
-"""Pixels of an eye that is measured."""
+"""Pixels that each of eyes, nose, mouth and brows must have."""
 CONVENTION = "celebamask_hq"
 
 
@@ -91,26 +91,31 @@ def measures(seg: Array, classes: tuple[str, ...]) -> dict[str, float] | None:
     return found
 
 
-def table(real: Real, sets: dict[str, Real]) -> list[str]:
-    """Return the lines of the Markdown table."""
-    columns: dict[str, list[dict[str, float]]] = {}
+Quartiles = dict[str, list[float]]
+
+
+def columns(real: Real, sets: dict[str, Real]) -> dict[str, tuple[int, Quartiles]]:
+    """Return how many faces each set has with shut and with open mouths, and quartiles of their measures."""
+    found: dict[str, tuple[int, Quartiles]] = {}
     for name, pictures in {"photographs": real, **sets}.items():
-        found = [measures(item.seg, tuple(pictures.classes)) for item in pictures if item.seg is not None]
-        known = [row for row in found if row]
+        rows = [measures(item.seg, tuple(pictures.classes)) for item in pictures if item.seg is not None]
         for word, state in (("shut", 0.0), ("open", 1.0)):
-            columns[f"{name}, {word}"] = [row for row in known if row["mouth open"] == state]
-    keys = list(dict.fromkeys(key for rows in columns.values() for row in rows for key in row))
-    lines = [f"| | {' | '.join(f'{name} ({len(rows)})' for name, rows in columns.items())} |"]
-    lines.append(f"|---|{'---|' * len(columns)}")
-    for key in keys:
-        if key == "mouth open":
-            continue
-        cells = []
-        for rows in columns.values():
-            values = np.array([row[key] for row in rows if key in row])
-            low, mid, high = np.percentile(values, [25, 50, 75]) if len(values) else [0, 0, 0]
-            cells.append(f"{mid:.3f} [{low:.3f}, {high:.3f}]" if len(values) else "")
-        lines.append(f"| {key} | {' | '.join(cells)} |")
+            known = [row for row in rows if row and row["mouth open"] == state]
+            keys = dict.fromkeys(key for row in known for key in row if key != "mouth open")
+            values = {key: [row[key] for row in known if key in row] for key in keys}
+            quartiles = {key: np.percentile(row, [25, 50, 75]).round(4).tolist() for key, row in values.items()}
+            found[f"{name}, {word}"] = len(known), quartiles
+    return found
+
+
+def table(found: dict[str, tuple[int, Quartiles]]) -> list[str]:
+    """Return the lines of the Markdown table."""
+    shown = {name: column for name, column in found.items() if column[0]}
+    lines = [f"| | {' | '.join(f'{name} ({count})' for name, (count, _) in shown.items())} |"]
+    lines.append(f"|---|{'---|' * len(shown)}")
+    for key in dict.fromkeys(key for _, quartiles in shown.values() for key in quartiles):
+        cells = [quartiles.get(key) for _, quartiles in shown.values()]
+        lines.append(f"| {key} | {' | '.join(f'{q[1]:.3f} [{q[0]:.3f}, {q[2]:.3f}]' if q else '' for q in cells)} |")
     return lines
 
 
@@ -123,12 +128,13 @@ def main() -> None:
     options = parser.parse_args()
     real = open_real(options.real, f"masks:{CONVENTION}").split(TRAIN)
     sets = {folder.name: ours.read(folder, CONVENTION) for folder in options.ours}
-    lines = table(real, sets)
+    found = columns(real, sets)
+    lines = table(found)
     print("\n".join(lines))
     if options.out:
         head = ["# Proportions of faces, in distances of the pupils", "", "Median [quartiles] (pictures).", ""]
         options.out.with_suffix(".md").write_text("\n".join([*head, *lines]) + "\n")
-        options.out.with_suffix(".json").write_text(json.dumps({"table": lines}, indent=1) + "\n")
+        options.out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -33,9 +33,9 @@ DERIVED: dict[str, str] = {
     **{f"{side}_openness": f"palpebral aperture over iris diameter, {side} eye" for side in SIDES},
     "face_height_px": "height of the face box",
     "visible_share": "share of the 68 landmarks that are visible",
-    "occluded": "share of the face that anything worn or grown hides",
+    "occluded": "share of the face that has a class of something worn or grown in seg",
     **{
-        f"occluded_{label.name.lower()}": f"share of the face that is hidden: {label.name.lower().replace('_', ' ')}"
+        f"occluded_{label.name.lower()}": f"share of the face that is {label.name.lower().replace('_', ' ')} in seg"
         for label in COVERING
     },
 }

@@ -434,10 +434,7 @@ def _lid_place(near: str | None, count: int) -> Array:
 
 
 def _shaded_albedo(sample: Sample, mesh: Topology, share: Array) -> Array:
-    """Return the skin's albedo (V, 3), coloured by the `share` (V, 3) of hair, brows and beard, see `_under_hair`.
-
-    Strands alone look sparse.
-    """
+    """Return the skin's albedo (V, 3), coloured by the `share` (V, 3) of hair, brows and beard, see `_under_hair`."""
     subject, spectrum = sample.subject, sample.image.spectrum
     skin = paint(subject.skin, near_side(sample), spectrum)
     hair = subject.hair
@@ -445,23 +442,37 @@ def _shaded_albedo(sample: Sample, mesh: Topology, share: Array) -> Array:
     if shaved:
         under = (shaved * shadow_weight(mesh.rest))[:, None]
         skin = skin + under * (0.35 * skin.mean(axis=1, keepdims=True) * SHAVED_TINT - skin)
-    for kind, colour in enumerate((hair_colour, brow_colour, beard_colour)):
-        skin = skin + share[:, kind, None] * (0.8 * colour(hair, spectrum) - skin)
-    return skin
+    colours = 0.8 * np.array([colour(hair, spectrum) for colour in (hair_colour, brow_colour, beard_colour)])
+    return skin * (1 - share.sum(axis=1, keepdims=True)) + share @ colours
 
 
 def _under_hair(sample: Sample, mesh: Topology) -> Array:
     """Return the share (V, 3) of the skin that is coloured like the hair, brow and beard that grow from it.
 
-    It stands in for hairs finer than the strands: it is dark and dull, and labels count it (labels.with_strands).
+    It stands in for hairs finer than the strands: it is dark and dull, and labels count it (labels.with_strands). A
+    beard's share comes first, then the brow's; together they never pass 1.
     """
-    hair = sample.subject.hair
-    scalp = 0.8 * _scalp(hair.style, near_side(sample)) * min(1.0, STYLES[hair.style].density)
+    hair, near = sample.subject.hair, near_side(sample)
+    scalp = 0.8 * _scalp(hair.style, near) * min(1.0, STYLES[hair.style].density)
     brow = 0.6 * hair.brow_density * hair_module.brow_weight(mesh.rest, hair.brow_width, hair.brow_arch)
     beard = 0.55 * beard_weight(hair, mesh.rest)
     if hair.beard != "none":
         beard *= BEARDS[hair.beard].density
-    return np.stack([scalp, brow, beard], axis=1)
+    shares = np.stack([scalp * (1 - brow) * (1 - beard), brow * (1 - beard), beard], axis=1)
+    return shares * _hairy(near)[:, None]
+
+
+@lru_cache(maxsize=4)
+def _hairy(near: str | None) -> Array:
+    """Return which vertices (V,) of `topology(near)` hair can grow from: neither ears nor lips."""
+    mesh = topology(near)
+    hairy = np.zeros(len(mesh.rest), bool)
+    hairy[mesh.vertices_of(*HAIRY)] = True
+    return hairy
+
+
+HAIRY = ("skin", "nose", "neck")
+"""Parts that hairs grow from."""
 
 
 SHAVED_SHARE, SHAVED_TINT = 0.55, np.array([0.94, 1.0, 1.08])

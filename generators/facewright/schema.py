@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-VERSION = "1.2"
+VERSION = "2.0"
 """Version of the label contract: the first number changes when an id or an axis changes its meaning, the second when
 samples or records get something new."""
 
@@ -94,8 +94,8 @@ DESCRIPTION: dict[Label, str] = {
     Label.LEFT_CARUNCLE: "left caruncle and plica",
     Label.RIGHT_LID_MARGIN: "wet edge of the right lids between lashes and globe",
     Label.LEFT_LID_MARGIN: "wet edge of the left lids between lashes and globe",
-    Label.RIGHT_LASHES: "right lashes, by coverage >= 0.5",
-    Label.LEFT_LASHES: "left lashes, by coverage >= 0.5",
+    Label.RIGHT_LASHES: "right lashes, where strands (and skin that others colour) make up half, lashes most",
+    Label.LEFT_LASHES: "left lashes, where strands (and skin that others colour) make up half, lashes most",
     Label.HAIR: "head hair, where hairs and the scalp that they colour make up half",
     Label.BEARD: "beard and moustache, where hairs and the skin that they colour make up half",
     Label.CLOTH: "clothing",

@@ -37,10 +37,10 @@ GROWN = {
     "mouth-lowerlip-height": -0.25,
 }
 """Weights of identity axes in every adult head. hm08's eyes lie too low for its nose, mouth, chin and brows, by 3 to 6
-mm, its mouth is 45 mm wide where people's is 50 to 55 (men 55.9, women 52.0: doi.org/10.1186/s40902-019-0191-7, table
-9), its lips thick. Fitted so that neutral faces have the proportions of 159 photographs, and pupils lie 13.6 mm below
-the lowest hairs of the brow (19.4 mm above the limbus' lower end in 213 people: "Measurement of eyebrow position from
-inferior corneal limbus to brow"); see benchmarks/gap/results/proportions.md."""
+mm, its lips are thick, and its mouth is 44 (women) and 47 mm wide (men) where people's are 52 and 56
+(doi.org/10.1186/s40902-019-0191-7, table 9); with these it is 49 and 52. Chosen by hand so that heights of brow, nose,
+mouth and chin and the mouth's width come to those of photographs; lips and noses are still wider than there
+(benchmarks/gap/results/proportions.md)."""
 GROWN_YEARS = 16.0
 """Age from which GROWN holds in full; a child's eyes do lie low. Linear from birth; reasoned."""
 

@@ -72,8 +72,8 @@ def grow(
         line = _frayed(line, curl, u)
     line = _kept_off(line, shape, _fringe(style, rest) > 0)
     lock = _cells(rest, 9.0, hair.texture) if style.rope == "none" else group
-    strand = _cells(rest, 26.0, hair.texture) if style.rope == "none" else group
-    shade = _smooth(0.35 * _hash(strand, 7) + 0.3 * _hash(lock, 6) + 0.35 * u[10])  # sun and shears make streaks
+    streak = _cells(rest, 26.0, hair.texture) if style.rope == "none" else group
+    shade = _smooth(0.35 * _hash(streak, 7) + 0.3 * _hash(lock, 6) + 0.35 * u[10])  # sun and shears make streaks
     grey = u[8] < grey_share(hair.grey, rest)
     points = line.shape[1]
     taper = np.interp(np.linspace(0, 1, points), [0, 0.03, 0.8, 1], [0.8, 1, 0.9, 0.35])

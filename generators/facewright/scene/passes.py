@@ -174,9 +174,8 @@ def draw_shares(things: list[Any]) -> None:
     for thing in things:
         channel = thing.get("channel", "")
         thing.color = COLOURS.get(channel, BLACK)
-        thing.lightgroup = "matte" if channel in MATTE_CHANNELS or thing.get("matted") else "coverage"
-        if thing.get("part") == "skin":
-            thing.lightgroup = ROOTS
+        matte = channel in MATTE_CHANNELS or thing.get("matted")
+        thing.lightgroup = ROOTS if thing.get("part") == "skin" else "matte" if matte else "coverage"
 
 
 def label_scene(
