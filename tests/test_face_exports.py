@@ -17,7 +17,7 @@ from facewright.dataset.card import Card
 from facewright.dataset.writer import open_for_writing
 from facewright.exports.w300_lp import euler
 from facewright.geometry.rotations import about, head_rotation
-from facewright.schema import BISENET, CELEBAMASK_HQ, FACESYNTHETICS, LAPA, Label
+from facewright.schema import BISENET, CELEBAMASK_HQ, FACESYNTHETICS, LAPA, VERSION, Label
 from facewright.truth import HeadPose
 
 SIZE = 160
@@ -288,4 +288,4 @@ def test_a_dataset_of_an_older_contract_is_one_sentence(tmp_path, capsys):
     capsys.readouterr()
     assert cli.main(["export", str(place), "--as", "lapa", "-o", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert "its labels are version 1.0 of the contract, this Facewright reads 1.2" in said
+    assert f"its labels are version 1.0 of the contract, this Facewright reads {VERSION}" in said

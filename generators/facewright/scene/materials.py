@@ -63,7 +63,7 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
         ),
         roughness=roughness,
         normal=normal,
-        specular=g.math("MULTIPLY", g.math("ADD", 0.65 if infrared else 0.5, g.math("MULTIPLY", margin, 0.3)), open_),
+        specular=g.math("MULTIPLY", g.math("ADD", 0.65 if infrared else 0.42, g.math("MULTIPLY", margin, 0.3)), open_),
         subsurface=0.45 if infrared or sample.scene == "face" else 0.7,
         radius_mm=radius,
         coat=g.math("MULTIPLY", g.math("MULTIPLY", sebum, open_), 0.06 + 0.3 * p.oiliness),
