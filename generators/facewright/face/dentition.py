@@ -198,9 +198,8 @@ def _crown_faces() -> Array:
     return np.concatenate([sides, lid])
 
 
-SHADES = np.array([[0.83, 0.81, 0.76], [0.80, 0.75, 0.65], [0.66, 0.57, 0.42]])
-"""Albedo of enamel: bleached, the middle of the Vita guide, its dark end (linear; by eye, a tenth above shade guides:
-lips and cheeks take more light from our teeth than from real ones)."""
+SHADES = np.array([[0.83, 0.81, 0.76], [0.76, 0.70, 0.58], [0.60, 0.50, 0.34]])
+"""Albedo of enamel: bleached, the middle of the Vita guide, its dark end (linear; by eye after shade guides)."""
 
 
 def _enamel(place: Array, mouth: Mouth) -> Array:

@@ -46,7 +46,7 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     roughness = g.math(
         "SUBTRACT",
         (0.48 if infrared else 0.6) - 0.14 * p.oiliness,
-        g.math("ADD", g.math("MULTIPLY", margin, 0.3), g.math("MULTIPLY", lip, 0.2)),
+        g.math("ADD", g.math("MULTIPLY", margin, 0.3), g.math("MULTIPLY", lip, 0.1)),
         clamp=True,
     )
     radius = (1.2, 1.2, 1.2) if infrared else (1.1, 0.42, 0.22)
