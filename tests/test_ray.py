@@ -1,5 +1,6 @@
 """Many machines: whatever dies on the way, a cluster makes the dataset that one process makes."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from facewright import Recipe, cli
 from facewright.dataset import layout
 from facewright.dataset.writer import Writer
 from facewright.errors import UserError
-from facewright.farm import local, ray
+from facewright.farm import actors, local, ray, refinery
 from facewright.farm.generate import Order, generate
 from facewright.farm.worker import Station, work
 
@@ -74,14 +75,15 @@ def first(files, count):
     return {name: data for name, data in files.items() if int(name.partition(".")[0]) < count}
 
 
-def make(fleet, folder, count=FRAMES, workers=2, station=MOCK, emit=lambda event: None):
+def make(fleet, folder, count=FRAMES, workers=2, station=MOCK, emit=lambda event: None, refine="none", recipe=RECIPE):
     events = []
 
     def hear(event):
         events.append(event)
         emit(event)
 
-    return generate(Order(RECIPE, seed=5, count=count), folder, station, workers, hear, fleet.run), events
+    order = Order(recipe, seed=5, count=count, refine=refine)
+    return generate(order, folder, station, workers, hear, fleet.run), events
 
 
 def named(events, kind):
@@ -134,7 +136,7 @@ def test_killed_actors_and_a_lost_node_cost_nothing_but_time(fleet, cluster, tmp
 
 
 def test_without_a_shared_folder_frames_travel_and_worn_actors_are_given_back(fleet, tmp_path, reference, monkeypatch):
-    monkeypatch.setattr(ray, "mark", lambda folder: {"pid": 1, "host": "another"})
+    monkeypatch.setattr(actors, "mark", lambda folder: {"pid": 1, "host": "another"})
     monkeypatch.setattr(local, "RECYCLE_FRAMES", 3)
     writers, put = Counter(), Writer.put
     monkeypatch.setattr(Writer, "put", lambda self, *record: (writers.update(["driver"]), put(self, *record))[1])
@@ -159,7 +161,7 @@ def test_a_frame_that_kills_two_actors_is_set_apart_and_a_failure_travels(fleet,
             return super().render(index)
 
     monkeypatch.setattr(ray, "RenderActor", Deadly)
-    monkeypatch.setattr(ray, "mark", lambda folder: {})
+    monkeypatch.setattr(actors, "mark", lambda folder: {})
     failed, _ = make(fleet, tmp_path, count=5, workers=1)
     assert failed >= 2
     assert "frame 4 killed 2 actors" in (tmp_path / "quarantine/000004/error.txt").read_text()
@@ -186,6 +188,95 @@ def test_a_hanging_actor_is_replaced(fleet, tmp_path, monkeypatch, reference):
     assert content(tmp_path) == first(reference, 2)
 
 
+@pytest.fixture(scope="module")
+def refined(tmp_path_factory):
+    """Return what one process makes of the frames when it refines them."""
+    folder = tmp_path_factory.mktemp("refined")
+    generate(Order(RECIPE, seed=5, count=FRAMES, refine="webcam"), folder, MOCK, 0, lambda event: None)
+    assert work(folder, MOCK, lambda event: None)
+    return content(folder)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["folder", "store"])
+def test_refine_actors_refine_in_batches_what_others_render(fleet, tmp_path, monkeypatch, refined, shared):
+    class Counting(actors.RefineActor):
+        def refine(self, *frames):
+            time.sleep(1)  # so that more than one is waiting
+            return [(event | {"memory_mb": len(frames)}, parcel) for event, parcel in super().refine(*frames)]
+
+    monkeypatch.setattr(refinery, "RefineActor", Counting)
+    if not shared:
+        monkeypatch.setattr(actors, "mark", lambda folder: {})
+    failed, events = make(dataclasses.replace(fleet, refiners=1), tmp_path, workers=1, refine="webcam")
+    assert failed == 0
+    assert content(tmp_path) == refined
+    assert max(event["memory_mb"] for event in named(events, "frame")) > 1
+    made = [event["about"] for event in named(events, "worker")]
+    assert sorted("refiner" in about for about in made) == [False, True]
+    record = layout.unseal((tmp_path / "frames/000000.json").read_bytes())
+    assert record["made"]["about"]["refiner"]["name"] == "webcam"
+    assert record["made"]["about"]["renderer"] == "mock"
+    assert not list((tmp_path / "claims").iterdir())
+
+
+def test_a_frame_that_kills_refine_actors_is_set_apart_and_its_neighbours_are_not(
+    fleet, tmp_path, monkeypatch, refined
+):
+    class Deadly(actors.RefineActor):
+        def refine(self, *frames):
+            if any(frame.sample.index == 4 for frame in frames):
+                os._exit(1)
+            time.sleep(1)
+            return super().refine(*frames)
+
+    monkeypatch.setattr(refinery, "RefineActor", Deadly)
+    failed, events = make(dataclasses.replace(fleet, refiners=1), tmp_path, workers=1, refine="webcam")
+    assert failed == 1
+    assert "frame 4 killed 2 actors" in (tmp_path / "quarantine/000004/error.txt").read_text()
+    found = content(tmp_path)
+    assert found == {name: data for name, data in refined.items() if not name.startswith("000004")}
+    assert named(events, "warning")[0]["message"].startswith("a refine actor died")
+    assert not list((tmp_path / "claims").iterdir())
+
+
+def test_rendered_frames_that_are_lost_with_their_node_are_rendered_anew(fleet, cluster, tmp_path, monkeypatch):
+    class Slow(actors.RefineActor):
+        def refine(self, *frames):
+            time.sleep(3)
+            return super().refine(*frames)
+
+    monkeypatch.setattr(refinery, "RefineActor", Slow)
+    recipe = Recipe.load("face", ["image.width=160", "image.height=160"])  # large enough to lie in a node's store
+    node = cluster.add_node(num_cpus=4, object_store_memory=STORE)
+    done = []
+
+    def disturb(event):
+        done.append(event["event"])
+        if done.count("frame") == 1:
+            cluster.remove_node(node, allow_graceful=False)
+            done.append("frame")
+
+    failed, events = make(dataclasses.replace(fleet, refiners=1), tmp_path, 24, 2, MOCK, disturb, "webcam", recipe)
+    assert failed == 0
+    assert sum("held rendered frames was lost" in event["message"] for event in named(events, "warning"))
+    assert len(named(events, "frame")) == 24
+    assert not list((tmp_path / "claims").iterdir())
+
+
+@pytest.mark.parametrize("words", [[], ["--refine", "webcam"], ["--ray", "local"]])
+def test_refine_actors_are_for_a_cluster_that_refines(tmp_path, capsys, words):
+    folder = tmp_path / "d"
+    assert cli.main(["generate", "face", "-o", str(folder), "--renderer", "mock", "--refiners", "2", *words]) == 2
+    assert "--refiners 2: are actors of --ray for --refine" in capsys.readouterr().err.splitlines()[-1]
+    assert not folder.exists()
+
+
+def test_what_refine_actors_lack_is_one_sentence(fleet, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "LONELY_S", 60.0)
+    with pytest.raises(UserError, match=r"node .*nowhere\.safetensors: no such file"):
+        make(dataclasses.replace(fleet, refiners=1), tmp_path, refine=str(tmp_path / "nowhere.safetensors"))
+
+
 def test_a_wish_that_no_node_grants_is_said_and_stopped(fleet, tmp_path, monkeypatch):
     monkeypatch.setattr(ray, "LONELY_S", 1.0)
 
@@ -203,7 +294,7 @@ def test_a_wish_that_no_node_grants_is_said_and_stopped(fleet, tmp_path, monkeyp
 def test_what_a_node_lacks_is_one_sentence(fleet, tmp_path, monkeypatch, what):
     recipe, expected = RECIPE, "draws other samples than the one here"
     if what == "samples":
-        monkeypatch.setattr(ray, "probe", lambda recipe, seed: "another")
+        monkeypatch.setattr(actors, "probe", lambda recipe, seed: "another")
     elif what == "folder":
         (tmp_path / "hdri").mkdir()
         (tmp_path / "hdri/sky.hdr").write_bytes(b"")

@@ -155,7 +155,7 @@ def applied(config: Config, scratch: Path) -> dict[str, float]:
     save_checkpoint(path, build_refiner(config), {"config": config.to_data()})
     export_refiner(path, path.with_suffix(".onnx"))
     counts = (config.channels, guides.CHANNELS, config.scope.noise)
-    inputs = [noise_of((count, config.height, config.width), 0, n) for n, count in enumerate(counts) if count]
+    inputs = [noise_of((1, count, config.height, config.width), 0, n) for n, count in enumerate(counts) if count]
     picture, *rest = inputs if config.guided else inputs[:1]
     guide, noise = rest or (None, None)
     networks = {"torch": load_checkpoint(path), "onnx": load_portable(path.with_suffix(".onnx"))}

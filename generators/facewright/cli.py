@@ -102,6 +102,14 @@ def _parser() -> argparse.ArgumentParser:
         help="render on a Ray cluster: local, auto, HOST:PORT or ray://HOST:PORT (see docs/scale.md)",
     )
     add.add_argument("--refine", default="none", metavar="REFINER", help=f"{_REFINER} (default none)")
+    add.add_argument(
+        "--refiners",
+        type=_number(0, 100_000),
+        default=0,
+        metavar="K",
+        help="with --ray, as many actors at most that refine in batches what the others render, on a GPU each where "
+        "the cluster has any (default 0: who renders, refines)",
+    )
     add.add_argument("--tar", action="store_true", help="pack the records into WebDataset shards")
     add.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     _add_station(add)

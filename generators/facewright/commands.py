@@ -32,6 +32,10 @@ def generate(args: argparse.Namespace) -> int:
     url = args.output if isinstance(args.output, str) else ""
     if args.spool and not url:
         raise UserError(f"--spool {args.spool}: is only for a URL; -o {args.output} is written where it is")
+    if args.refiners and not (args.ray and order.refine != "none"):
+        raise UserError(
+            f"--refiners {args.refiners}: are actors of --ray for --refine; give both, or leave --refiners out"
+        )
     folder = Path((args.spool or spool_of(url)) if url else args.output)
     if args.dry_run:
         todo = missing(order, folder, url)
@@ -45,7 +49,7 @@ def generate(args: argparse.Namespace) -> int:
         if args.ray:
             nowhere = stack.enter_context(Path(os.devnull).open("w"))
             stack.enter_context(contextlib.redirect_stdout(nowhere))  # Ray prints a page for each actor that dies
-            fleet = stack.enter_context(ray.connect(args.ray))
+            fleet = stack.enter_context(ray.connect(args.ray, args.refiners))
             run, places = fleet.run, fleet.places
         workers = min(places(station), max(1, args.count)) if args.workers is None else args.workers
         if not args.ray:

@@ -286,9 +286,10 @@ def _turned(points: Array, turn: Array) -> Array:
 
 def _bent(points: Array, turn: Array, follow: Array) -> Array:
     """Return head mm (N, 3) as world mm: the head turns, the torso stays, the neck bends between by `follow` (N,)."""
-    share = follow[:, None]
-    turned = (points - NECK_PIVOT_MM) @ turn.T + NECK_PIVOT_MM
-    return (share * turned + (1 - share) * points) @ WORLD_FROM_HEAD.T
+    share = follow[:, None].astype(points.dtype)
+    pivot, turn, out = (values.astype(points.dtype) for values in (NECK_PIVOT_MM, turn, WORLD_FROM_HEAD))
+    turned = (points - pivot) @ turn.T + pivot
+    return (share * turned + (1 - share) * points) @ out.T
 
 
 def _posed(part: Mesh, turn: Array) -> Mesh:

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -74,18 +74,18 @@ class OpenRefiner(Protocol):
         """Return a refined copy of `frame`; raises FrameError where it cannot be refined."""
         ...
 
-    def refine_many(self, frames: Iterable[Frame]) -> list[Frame]:
+    def refine_many(self, frames: Sequence[Frame]) -> list[Frame]:
         """Return refined copies of `frames`, in order."""
         ...
 
 
 @contextlib.contextmanager
-def open_refiner(spec: str | Path, python: str | Path | None = None) -> Iterator[OpenRefiner]:
+def open_refiner(spec: str | Path, python: str | Path | None = None, device: str = "cpu") -> Iterator[OpenRefiner]:
     """Yield the refiner that `spec` names (see `load_refiner`: "none", a profile, a checkpoint ...).
 
     It runs in this process where torch and kornia are installed or where it is an .onnx file, which needs neither, else
-    in `python` or $FACEWRIGHT_PYTHON. Raises
-    MissingPackage where neither is there, and whatever is wrong with `spec`, before the first frame.
+    in `python` or $FACEWRIGHT_PYTHON. `device` is torch's, for one in this process. Raises MissingPackage where neither
+    is there, and whatever is wrong with `spec`, before the first frame.
     """
     name = str(spec)
     if name == "none":
@@ -94,7 +94,7 @@ def open_refiner(spec: str | Path, python: str | Path | None = None) -> Iterator
     if all(importlib.util.find_spec(package) for package in NEEDED):
         from facewright_refiner.apply import load_refiner
 
-        yield InProcess(load_refiner(name))
+        yield InProcess(load_refiner(name, device))
         return
     if Path(split_spec(name)[0]).suffix.lower() == PORTABLE:
         from facewright_refiner.portable import load_alone
@@ -112,16 +112,7 @@ def open_refiner(spec: str | Path, python: str | Path | None = None) -> Iterator
         yield refiner
 
 
-class _Many:
-    def refine(self, frame: Frame) -> Frame:
-        raise NotImplementedError
-
-    def refine_many(self, frames: Iterable[Frame]) -> list[Frame]:
-        """Return refined copies of `frames`, in order."""
-        return [self.refine(frame) for frame in frames]
-
-
-class PassThrough(_Many):
+class PassThrough:
     """Leaves frames as they are."""
 
     needs: tuple[str, ...] = ()
@@ -133,8 +124,12 @@ class PassThrough(_Many):
         """Return the frame itself."""
         return frame
 
+    def refine_many(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Return the frames themselves."""
+        return list(frames)
 
-class InProcess(_Many):
+
+class InProcess:
     """A refiner of `facewright_refiner` in this Python."""
 
     def __init__(self, refiner: Any) -> None:
@@ -145,8 +140,12 @@ class InProcess(_Many):
         """Return a refined copy of `frame`."""
         return self._refiner.refine([frame])[0]
 
+    def refine_many(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Return refined copies of `frames`, in order, those of one size in one batch."""
+        return self._refiner.refine(frames)
 
-class External(_Many):
+
+class External:
     """A refiner in another Python: one child that stays, started again if it died.
 
     Arrays are handed over as files in memory (/dev/shm) where the system has it, else in the temporary folder.
@@ -205,6 +204,10 @@ class External(_Many):
             checks=[Check(*check) for check in answer["checks"]],
             seconds=answer["seconds"],
         )
+
+    def refine_many(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Return refined copies of `frames`, in order."""
+        return [self.refine(frame) for frame in frames]
 
     def _start(self) -> None:
         try:

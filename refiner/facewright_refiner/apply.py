@@ -120,10 +120,9 @@ class ChainedRefiner:
 
     def refine(self, frames: Sequence[Frame]) -> list[Frame]:
         """Return refined copies; where the learned refiner was rejected, the render is photographed."""
-        return [self._refine(frame) for frame in frames]
+        return [self._photographed(*pair) for pair in zip(frames, self.learned.refine(frames), strict=True)]
 
-    def _refine(self, frame: Frame) -> Frame:
-        (first,) = self.learned.refine([frame])
+    def _photographed(self, frame: Frame, first: Frame) -> Frame:
         account = first.about["refiner"]
         rejected = account["outcome"] == "plain"
         light = linear_of(frame) if rejected else srgb_to_linear(first.layers["refined"])

@@ -39,12 +39,12 @@ class Checkpoint(NamedTuple):
         """See learned.Network, which this is."""
         return self.config.scope
 
-    def __call__(self, picture: np.ndarray, guide: np.ndarray | None, noise: np.ndarray | None) -> np.ndarray:
-        """Return the refined picture (C, H, W) float32 in [-1, 1] of such a picture, its guide and noise."""
+    def __call__(self, pictures: np.ndarray, guides: np.ndarray | None, noise: np.ndarray | None) -> np.ndarray:
+        """Return refined pictures (B, C, H, W) float32 in [-1, 1] of such pictures, their guides and noise."""
         device = next(self.refiner.parameters()).device
-        inputs = [torch.from_numpy(x)[None].to(device) for x in (picture, guide, noise) if x is not None]
+        inputs = [torch.from_numpy(x).to(device) for x in (pictures, guides, noise) if x is not None]
         with torch.inference_mode():
-            return self.refiner(*inputs)[0].cpu().numpy()
+            return self.refiner(*inputs).cpu().numpy()
 
 
 def build_refiner(config: Config) -> nn.Module:

@@ -67,15 +67,15 @@ class Network(Protocol):
         """A digest of all that decides what it does to a picture, 16 hex digits."""
         ...
 
-    def __call__(self, picture: Array, guide: Array | None, noise: Array | None) -> Array:
-        """Return the refined picture (C, H, W) float32 in [-1, 1] of such a picture, its guide and noise."""
+    def __call__(self, pictures: Array, guides: Array | None, noise: Array | None) -> Array:
+        """Return refined pictures (B, C, H, W) float32 in [-1, 1] of such pictures, their guides and noise."""
         ...
 
 
 class Changing:
     """A refiner that changes a frame's picture by a `strength`; what moved something is made milder, then left out.
 
-    `about` goes to the dataset card; `limit` is of drift, in px of the sensor. Subclasses give `image`.
+    `about` goes to the dataset card; `limit` is of drift, in px of the sensor. Subclasses give `images`.
     """
 
     needs: tuple[str, ...] = ("rgb",)
@@ -84,8 +84,8 @@ class Changing:
         self.name, self.limit = name, limit
         self.about: dict[str, Any] = {"name": name, **about, "drift_limit": limit}
 
-    def image(self, frame: Frame, strength: float) -> Array:
-        """Return the refined picture (H, W, 3) uint8 of a frame."""
+    def images(self, frames: Sequence[Frame], strength: float) -> list[Array]:
+        """Return the refined pictures (H, W, 3) uint8 of frames of one size."""
         raise NotImplementedError
 
     def scale(self, height: int, width: int) -> float:
@@ -93,15 +93,26 @@ class Changing:
         return 1.0
 
     def refine(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Return refined copies."""
-        return [self._refine(frame) for frame in frames]
+        """Return refined copies, in order; pictures of one size are refined together."""
+        sizes: dict[tuple[int, ...], list[int]] = {}
+        for k, frame in enumerate(frames):
+            sizes.setdefault(frame.layers["rgb"].shape, []).append(k)
+        found = dict[int, Frame]()
+        for places in sizes.values():
+            begun = time.perf_counter()
+            images = self.images([frames[k] for k in places], ATTEMPTS[0][1])
+            share = (time.perf_counter() - begun) / len(places)
+            found |= {k: self._judged(frames[k], image, share) for k, image in zip(places, images, strict=True)}
+        return [found[k] for k in range(len(frames))]
 
-    def _refine(self, frame: Frame) -> Frame:
+    def _judged(self, frame: Frame, image: Array, took: float) -> Frame:
+        """Return `frame` with its refined `image`, which took so many seconds, or with a milder one that moves less."""
         scale = self.scale(*frame.layers["rgb"].shape[:2])
-        refined = frame
+        refined, start = frame, time.perf_counter() - took
         for outcome, strength in ATTEMPTS:
-            start = time.perf_counter()
-            image = self.image(frame, strength) if strength else frame.layers["rgb"]
+            if outcome != ATTEMPTS[0][0]:
+                start = time.perf_counter()
+                image = self.images([frame], strength)[0] if strength else frame.layers["rgb"]
             refined = finished(frame, image, self.about | {"outcome": outcome}, self.limit, scale, start)
             if all(check.ok for check in refine_checks(refined)):
                 break
@@ -119,10 +130,11 @@ class LearnedRefiner(Changing):
         self.network = network
         self.needs: tuple[str, ...] = ("rgb", *(guides.LAYERS if network.scope.noise else ()))
 
-    def image(self, frame: Frame, strength: float) -> Array:
-        """Return the refined picture (H, W, 3) uint8 of a frame."""
-        guide = guides.guide_of(frame.layers) if self.network.scope.noise else None
-        return refine_image(self.network, frame.layers["rgb"], strength, guide, (frame.sample.seed, frame.sample.index))
+    def images(self, frames: Sequence[Frame], strength: float) -> list[Array]:
+        """Return the refined pictures (H, W, 3) uint8 of frames of one size."""
+        seen = [guides.guide_of(frame.layers) for frame in frames] if self.network.scope.noise else None
+        keys = [(frame.sample.seed, frame.sample.index) for frame in frames]
+        return refine_images(self.network, [frame.layers["rgb"] for frame in frames], strength, seen, keys)
 
     def scale(self, height: int, width: int) -> float:
         """Return px of the network per px of a frame, see `grid_scale`."""
@@ -132,33 +144,47 @@ class LearnedRefiner(Changing):
 def refine_image(
     network: Network, image: Array, strength: float = 1.0, guide: Array | None = None, key: tuple[int, int] = (0, 0)
 ) -> Array:
-    """Return the refined picture (H, W, 3) uint8 of such an image; `strength` scales the change.
+    """Return the refined picture (H, W, 3) uint8 of such an image: a batch of one, see `refine_images`."""
+    return refine_images(network, [image], strength, None if guide is None else [guide], [key])[0]
 
-    `guide` is (guides.CHANNELS, H, W), for a network that sees one; `key` is seed and index of its noise. A refiner of
-    gray pictures returns gray ones.
+
+def refine_images(
+    network: Network,
+    images: Sequence[Array],
+    strength: float,
+    seen: Sequence[Array] | None,
+    keys: Sequence[tuple[int, int]],
+) -> list[Array]:
+    """Return the refined pictures (H, W, 3) uint8 of such images of one size; `strength` scales the change.
+
+    `seen` are guides (guides.CHANNELS, H, W), for a network that sees them; `keys` are seed and index of its noise. A
+    refiner of gray pictures returns gray ones.
     """
-    levels = image.astype(np.float32) / 255
-    channels = (levels @ REC601)[None] if network.scope.look == "gray" else levels.transpose(2, 0, 1)
-    picture = channels * 2 - 1
-    refined = np.clip(picture + np.float32(strength) * change_of(network, picture, guide, key), -1, 1)
+    levels = np.stack(images).astype(np.float32) / 255
+    channels = (levels @ REC601)[:, None] if network.scope.look == "gray" else levels.transpose(0, 3, 1, 2)
+    pictures = channels * 2 - 1
+    change = changes_of(network, pictures, None if seen is None else np.stack(seen), keys)
+    refined = np.clip(pictures + np.float32(strength) * change, -1, 1)
     shown = np.round((refined + 1) * 127.5).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(shown, (3, *shown.shape[1:])).transpose(1, 2, 0))
+    return list(np.ascontiguousarray(np.repeat(shown, 3 // shown.shape[1], axis=1).transpose(0, 2, 3, 1)))
 
 
-def change_of(network: Network, picture: Array, guide: Array | None, key: tuple[int, int]) -> Array:
-    """Return what refinement adds to a picture (C, H, W) in [-1, 1], of the same shape."""
-    scope, size = network.scope, picture.shape[-2:]
+def changes_of(network: Network, pictures: Array, seen: Array | None, keys: Sequence[tuple[int, int]]) -> Array:
+    """Return what refinement adds to pictures (B, C, H, W) in [-1, 1], of the same shape."""
+    scope, size = network.scope, pictures.shape[-2:]
     scale = grid_scale(scope, *size)
-    small = resample(picture, (round(size[0] * scale), round(size[1] * scale)))
+    small = resample(pictures, (round(size[0] * scale), round(size[1] * scale)))
     height, width = small.shape[-2:]
-    padding = [(0, 0), (0, -height % scope.multiple), (0, -width % scope.multiple)]
+    padding = [(0, 0), (0, 0), (0, -height % scope.multiple), (0, -width % scope.multiple)]
     whole = np.pad(small, padding, mode="symmetric")
-    seen = noise = None
+    noise = None
     if scope.noise:
-        if guide is None:
+        if seen is None:
             raise FrameError("this refiner looks at a frame's layers, which a picture alone does not have")
-        seen = np.pad(resample(guide, (height, width)), padding, mode="symmetric")
-        noise = noise_of((scope.noise, *whole.shape[-2:]), *key)
+        seen = np.pad(resample(seen, (height, width)), padding, mode="symmetric")
+        noise = np.stack([noise_of((scope.noise, *whole.shape[-2:]), *key) for key in keys])
+    else:
+        seen = None
     refined = network(whole, seen, noise)[..., :height, :width]
     return resample(refined - small, size)
 

@@ -59,9 +59,9 @@ def difference(checkpoint: Checkpoint, path: Path) -> float:
     found = 0.0
     for extra in (0, 1):
         inputs = example(checkpoint.scope, checkpoint.config.channels, extra)
-        picture, *rest = (x[0].numpy() for x in inputs)
-        guide, noise = rest or (None, None)
-        found = max(found, float(np.abs(checkpoint(picture, guide, noise) - there(picture, guide, noise)).max()))
+        pictures, *rest = (x.numpy() for x in inputs)
+        seen, noise = rest or (None, None)
+        found = max(found, float(np.abs(checkpoint(pictures, seen, noise) - there(pictures, seen, noise)).max()))
     return found
 
 

@@ -27,10 +27,10 @@ class Portable:
     def __init__(self, session: Any, scope: Scope, card: Mapping[str, Any], digest: str) -> None:
         self.session, self.scope, self.card, self.digest = session, scope, card, digest
 
-    def __call__(self, picture: np.ndarray, guide: np.ndarray | None, noise: np.ndarray | None) -> np.ndarray:
-        """Return the refined picture (C, H, W) float32 in [-1, 1] of such a picture, its guide and noise."""
-        given = {name: x[None] for name, x in zip(INPUTS, (picture, guide, noise), strict=True) if x is not None}
-        return self.session.run(None, given)[0][0]
+    def __call__(self, pictures: np.ndarray, guides: np.ndarray | None, noise: np.ndarray | None) -> np.ndarray:
+        """Return refined pictures (B, C, H, W) float32 in [-1, 1] of such pictures, their guides and noise."""
+        given = {name: x for name, x in zip(INPUTS, (pictures, guides, noise), strict=True) if x is not None}
+        return self.session.run(None, given)[0]
 
 
 def load_portable(path: Path) -> Portable:

@@ -6,7 +6,7 @@ FDA adds waves, none shorter than 1 / BETA px. So edges stay where they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -45,10 +45,14 @@ class TransferRefiner(Changing):
         self.real = found.images
         self.transfer = METHODS[kind]
 
-    def image(self, frame: Frame, strength: float) -> np.ndarray:
-        """Return the refined picture (H, W, 3) uint8 of a frame."""
-        chosen = int(stream(frame.sample.seed, frame.sample.index, "refiner.transfer").integers(len(self.real)))
-        return transferred(self.transfer, frame.layers["rgb"], self.real[chosen], strength)
+    def images(self, frames: Sequence[Frame], strength: float) -> list[np.ndarray]:
+        """Return the refined pictures (H, W, 3) uint8 of frames."""
+        return [transferred(self.transfer, frame.layers["rgb"], self._real_of(frame), strength) for frame in frames]
+
+    def _real_of(self, frame: Frame) -> np.ndarray:
+        """Return the real picture that was drawn for a frame."""
+        drawn = stream(frame.sample.seed, frame.sample.index, "refiner.transfer").integers(len(self.real))
+        return self.real[int(drawn)]
 
 
 def transferred(

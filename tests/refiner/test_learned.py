@@ -12,7 +12,7 @@ from facewright.errors import AssetError
 from facewright.farm.generate import Order, generate
 from facewright.farm.worker import Station, open_maker
 from facewright_refiner import apply
-from facewright_refiner.checkpoint import save_checkpoint
+from facewright_refiner.checkpoint import Checkpoint, save_checkpoint
 from facewright_refiner.drift import luma
 from facewright_refiner.learned import grid_scale, refine_image
 from facewright_refiner.networks import refiner_of
@@ -84,6 +84,20 @@ def test_a_larger_frame_is_changed_at_the_networks_resolution_and_keeps_its_deta
 )
 def test_a_frame_gets_as_many_px_as_in_training(crop, height, width, scale):
     assert grid_scale(Config.of("simgan", [f"crop={crop}"]), height, width) == pytest.approx(scale)
+
+
+def test_a_batch_of_any_sizes_is_refined_like_its_frames_alone(make_frame, tmp_path, monkeypatch):
+    frames = [make_frame(0, 55, 35), make_frame(1, 64, 80), make_frame(2, 55, 35), make_frame(3, 64, 80)]
+    refiner = apply.load_refiner(checkpoint(tmp_path / "b.safetensors", "simgan-colour"))
+    alone = [refiner.refine([frame])[0] for frame in frames]
+    batches, call = [], Checkpoint.__call__
+    monkeypatch.setattr(Checkpoint, "__call__", lambda self, x, *rest: batches.append(len(x)) or call(self, x, *rest))
+    together = refiner.refine(frames)
+    assert batches[:2] == [2, 2]
+    for one, other, frame in zip(alone, together, frames, strict=True):
+        assert other.sample == frame.sample
+        assert outcome(one) == outcome(other)
+        assert np.abs(one.refined.astype(int) - other.refined.astype(int)).max() <= 1  # rounding, from a convolution
 
 
 def test_a_refiner_that_moves_the_eye_is_rejected(frame, tmp_path):

@@ -34,20 +34,18 @@ MELANIN_RAMP = np.array(
 
 
 def iris_colour(melanin: Array | float, warmth: float) -> Array:
-    """Return the linear albedo (..., 3) of iris stroma with `melanin` in [0, 1]."""
-    m = np.asarray(melanin, float)
-    low = np.stack([np.interp(m, MELANIN_RAMP[:, 0], MELANIN_RAMP[:, k]) for k in (1, 2, 3)], axis=-1)
-    high = np.stack([np.interp(m, MELANIN_RAMP[:, 0], MELANIN_RAMP[:, k]) for k in (4, 5, 6)], axis=-1)
-    return low + warmth * (high - low)
+    """Return the linear albedo (..., 3) float32 of iris stroma with `melanin` in [0, 1]."""
+    ramp = MELANIN_RAMP[:, 1:4] + warmth * (MELANIN_RAMP[:, 4:7] - MELANIN_RAMP[:, 1:4])
+    return np.stack([np.interp(melanin, MELANIN_RAMP[:, 0], ramp[:, k]).astype(np.float32) for k in range(3)], axis=-1)
 
 
 def iris_albedo(iris: Iris, spectrum: str) -> tuple[Array, Array]:
-    """Return (albedo (R, C, 3) linear, height (R, C) in [0, 1]) of the iris.
+    """Return (albedo (R, C, 3) linear, height (R, C) in [0, 1]) of the iris, both float32.
 
     Near infrared: melanin hardly absorbs at 850 nm, so all irises are bright grey and the stroma's relief shows.
     """
     rows, columns = IRIS_SIZE
-    r = np.linspace(0, 1, rows)[:, None]
+    r = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
     seed = int(iris.texture * 1000)
     fine = _fibres(seed, rows, columns, 300, 0.10)
     coarse = _fibres(seed + 1, rows, columns, 90, 0.22)
@@ -73,7 +71,7 @@ def iris_albedo(iris: Iris, spectrum: str) -> tuple[Array, Array]:
     patches = periodic(seed + 5, rows, columns, 9, 3)
     melanin = melanin + 0.16 * (patches - 0.5) * (iris.melanin < 0.7)
     melanin = melanin + 0.42 * iris.central * np.clip((edge + 0.16 - r + 0.25 * (fibre - 0.5)) / 0.18, 0, 1)
-    bearing = (np.arange(columns) + 0.5) / columns * 360 - iris.sector_deg
+    bearing = (np.arange(columns, dtype=np.float32) + 0.5) / columns * 360 - iris.sector_deg
     bearing = np.abs((bearing + 180) % 360 - 180)[None, :] + 30 * (coarse - 0.5) + 20 * (wavy - 0.5)
     melanin = melanin + iris.sector * 0.5 * np.clip((32 - bearing) / 8, 0, 1)
     nevus = np.clip((periodic(seed + 8, rows, columns, 60, 9) - 0.86) * 18, 0, 1) * (iris.melanin < 0.6)
@@ -84,7 +82,7 @@ def iris_albedo(iris: Iris, spectrum: str) -> tuple[Array, Array]:
     else:
         colour = iris_colour(melanin, iris.warmth)
         colour = colour * (1 + 1.15 * (fibre[..., None] - 0.5) * iris.fibres * (1.1 - 0.35 * iris.melanin))
-        colour = colour * np.exp(1.5 * dark * velvet[..., None] * np.array([0.8, 1.0, 1.1]))
+        colour = colour * np.exp(1.5 * dark * velvet[..., None] * np.array([0.8, 1.0, 1.1], np.float32))
     shade = 1 - 0.45 * crypts - 0.2 * furrows + 0.12 * ridge
     ruff = np.clip((r - 0.006) / 0.022, 0.0, 1.0)
     ring = 1 - (0.72 if spectrum == "rgb" else 0.45) * iris.limbal_ring * np.clip((r - 0.82) / 0.15, 0, 1) ** 1.3
@@ -93,37 +91,37 @@ def iris_albedo(iris: Iris, spectrum: str) -> tuple[Array, Array]:
 
 
 def sclera_albedo(sclera: Sclera, spectrum: str, limbus: float, limbal_mm: float, radius_mm: float) -> Array:
-    """Return the albedo (R, C, 3) linear of the white over angle (columns) and polar angle / pi (rows).
+    """Return the albedo (R, C, 3) float32, linear, of the white over angle (columns) and polar angle / pi (rows).
 
     `limbus` is the polar angle / pi of the limbal circle. Vessels branch from the fornix toward the limbus; the
     limbal transition reaches `limbal_mm` outward.
     """
     rows, columns = SCLERA_SIZE
-    polar = np.linspace(0, 1, rows)[:, None]
-    white = np.array([0.52, 0.50, 0.495])
-    yellow = np.array([0.56, 0.475, 0.34])
+    polar = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
+    white = np.array([0.52, 0.50, 0.495], np.float32)
+    yellow = np.array([0.56, 0.475, 0.34], np.float32)
     base = white + sclera.yellowing * 0.55 * (yellow - white)
     seed = int(sclera.texture)
     cloud = 0.6 * periodic(seed, rows, columns, 14, 12) + 0.4 * periodic(seed + 3, rows, columns, 60, 50)
     colour = base * (0.86 + 0.22 * cloud[..., None])
     # thin sclera lets the uvea through as a grey-blue shade round the cornea; fat makes yellow islands at its sides
     away = np.clip((polar - limbus) * math.pi * radius_mm, 0, None)[..., None]
-    colour = colour * (1 - 0.10 * np.exp(-(((away - 1.2) / 1.6) ** 2)) * np.array([1.0, 0.8, 0.55]))
-    side = np.cos(2 * math.pi * np.arange(columns) / columns)[None, :] ** 8
+    colour = colour * (1 - 0.10 * np.exp(-(((away - 1.2) / 1.6) ** 2)) * np.array([1.0, 0.8, 0.55], np.float32))
+    side = np.cos(2 * math.pi * np.arange(columns, dtype=np.float32) / columns)[None, :] ** 8
     island = sclera.yellowing * side[..., None] * np.exp(-(((away - 2.6) / 1.5) ** 2)) * (0.5 + cloud[..., None])
-    colour = colour + 0.5 * island * (np.array([0.66, 0.50, 0.24]) - colour)
+    colour = colour + 0.5 * island * (np.array([0.66, 0.50, 0.24], np.float32) - colour)
     back = np.clip((polar - limbus) / 0.26, 0, 1)[..., None]
-    pink = np.array([0.66, 0.30, 0.25])
+    pink = np.array([0.66, 0.30, 0.25], np.float32)
     colour = colour + (pink - colour) * (back**1.2) * (0.28 + 0.5 * sclera.redness)
     fine, thick = _vessels(sclera, limbus)
-    blood = np.array([0.46, 0.075, 0.055])
+    blood = np.array([0.46, 0.075, 0.055], np.float32)
     strength = 0.5 + 0.9 * sclera.redness
     alpha = np.clip(strength * (0.75 * fine + 1.25 * thick) * (0.35 + 0.65 * back[..., 0] ** 0.5), 0, 0.9)[..., None]
     colour = colour + (blood - colour) * alpha
     flush = (0.02 + 0.24 * sclera.redness) * periodic(seed + 9, rows, columns, 9, 6)[..., None]
-    colour = colour + (np.array([0.64, 0.34, 0.30]) - colour) * flush * (0.3 + 0.7 * back)
+    colour = colour + (np.array([0.64, 0.34, 0.30], np.float32) - colour) * flush * (0.3 + 0.7 * back)
     near = np.clip(1 - (polar - limbus) * math.pi * radius_mm / limbal_mm, 0, 1)[..., None]
-    colour = colour * (1 - 0.62 * near**1.7 * np.array([1.0, 0.95, 0.86]))
+    colour = colour * (1 - 0.62 * near**1.7 * np.array([1.0, 0.95, 0.86], np.float32))
     if spectrum == "nir":
         grey = 0.40 + 0.08 * cloud[..., None] - 0.15 * alpha - 0.12 * back
         colour = np.repeat(grey * (1 - 0.3 * near**2), 3, axis=2)
@@ -134,9 +132,10 @@ def _fibres(seed: int, rows: int, columns: int, count: int, wander: float) -> Ar
     """Return radial streaks in [0, 1]: angular noise whose phase wanders slowly along the radius."""
     u = rng.numbers(seed, 0, f"fibres{count}", 2, count)
     table = np.interp(np.arange(columns) * count / columns, np.arange(count + 1), np.append(u[0], u[0][0]))
+    table = table.astype(np.float32)
     shift = (periodic(seed + 11, rows, columns, 30, 6) - 0.5) * 2 * wander * columns / count * 6
-    place = (np.arange(columns)[None, :] + shift) % columns
-    low = place.astype(int) % columns
+    place = (np.arange(columns, dtype=np.float32)[None, :] + shift) % columns
+    low = place.astype(np.int32) % columns
     frac = place - np.floor(place)
     streak = table[low] * (1 - frac) + table[(low + 1) % columns] * frac
     fade = periodic(seed + 12, rows, columns, count // 2, 4)
@@ -155,7 +154,7 @@ def _vessels(sclera: Sclera, limbus: float) -> tuple[Array, Array]:
         angle = u[0] * 2 * math.pi
         polar = limbus + (0.34 if level == 0 else 0.30) * (0.35 + 0.65 * u[1])
         heading = np.zeros(count)
-        image = np.zeros((rows, columns))
+        image = np.zeros((rows, columns), np.float32)
         for k in range(steps):
             heading = 0.93 * heading + 0.55 * turns[:, k] * (1.6 if level else 1.1)
             polar = polar - 0.0014 * np.cos(heading)

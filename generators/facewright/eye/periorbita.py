@@ -26,13 +26,13 @@ AROUND_MM = 100.0
 
 @lru_cache(maxsize=2)
 def periorbita(lids: Lids, skin: Skin, squint: float, spectrum: str) -> tuple[Array, Array]:
-    """Return (relief (R, C) mm outward, tint (R, C, 3), which multiplies the skin's linear albedo).
+    """Return (relief (R, C) mm outward, tint (R, C, 3), which multiplies the skin's linear albedo), both float32.
 
     `squint` in [0, 1] is how far cheek and lids are drawn up: it deepens crow's feet and lines below the eye.
     """
     rows, columns = SIZE
-    d = np.linspace(*DEPTHS_MM, rows)[:, None]
-    t = ((np.arange(columns) + 0.5) / columns)[None, :]
+    d = np.linspace(*DEPTHS_MM, rows, dtype=np.float32)[:, None]
+    t = ((np.arange(columns, dtype=np.float32) + 0.5) / columns)[None, :]
     seed = int(skin.texture * 1000)
     return _relief(d, t, seed, skin, squint), _tint(d, t, seed, lids, skin, spectrum)
 
@@ -44,7 +44,7 @@ def _relief(d: Array, t: Array, seed: int, skin: Skin, squint: float) -> Array:
     age = skin.wrinkles
     upper, lower = _arc(t, 0.04, 0.47), _arc(t, 0.54, 0.97)
 
-    height = np.zeros(SIZE)
+    height = np.zeros(SIZE, np.float32)
     # fine lines of the lids: along the lid, 0.5 to 1 mm apart, on the thinnest skin of the body
     for where, spacing, reach, slant, depth in ((upper, 0.62, 13.0, 0.0, 0.030), (lower, 0.75, 13.0, 5.0, 0.036)):
         phase = (d + slant * (t - 0.75) + 1.7 * wavy + 0.35 * fine) / spacing
@@ -53,16 +53,21 @@ def _relief(d: Array, t: Array, seed: int, skin: Skin, squint: float) -> Array:
         span = where * np.clip((d - 0.6) / 1.5, 0, 1) * np.clip((reach - d) / 5, 0, 1)
         height += depth * (0.5 + 1.3 * age) * lines * broken * span
 
-    u = rng.numbers(seed, 0, "periorbita", 30, 8)
+    u = rng.numbers(seed, 0, "periorbita", 30, 8).astype(np.float32)
     # lines under the eye, from the medial corner outward and down
     for k in range(2 + int(5 * age)):
         a = u[k]
         start, middle = 2.5 + 9 * a[0], 0.62 + 0.28 * a[1]
-        path = start + (3.0 + 5 * a[2]) * (0.93 - t) + 0.7 * np.sin(9 * t + 6 * a[3]) + 0.35 * wavy
-        strength = (0.025 + 0.20 * age * (0.5 + a[4]) + 0.07 * squint) * np.exp(
-            -(((t - middle) / (0.07 + 0.08 * a[5])) ** 2)
+        path = start + (3.0 + 5 * a[2]) * (0.93 - t) + 0.7 * np.sin(9 * t + 6 * a[3])
+        strength = (
+            lower
+            * (0.025 + 0.20 * age * (0.5 + a[4]) + 0.07 * squint)
+            * np.exp(-(((t - middle) / (0.07 + 0.08 * a[5])) ** 2))
         )
-        height -= lower * strength * groove(d - path, 0.30 + 0.22 * age)
+        width = 0.30 + 0.22 * age
+        _, c = _box(strength > FAINT)
+        r, _ = _box(np.abs(d - path[:, c]).min(axis=1, keepdims=True) < GROOVE_WIDTHS * width + 0.35)
+        height[r, c] -= strength[:, c] * groove(d[r] - path[:, c] - 0.35 * wavy[r, c], width)
     # crow's feet: from the lateral canthus outward
     for k in range(3 + int(5 * age + 2 * squint)):
         a = u[10 + k]
@@ -74,7 +79,10 @@ def _relief(d: Array, t: Array, seed: int, skin: Skin, squint: float) -> Array:
             * np.clip((d - begin) / 3, 0, 1)
             * np.clip((end - d) / 9, 0, 1)
         )
-        height -= strength * groove((t - path) * AROUND_MM * (0.6 + d / 18), 0.28 + 0.3 * age)
+        r, _ = _box(strength > FAINT)
+        away, width = (t - path[r]) * AROUND_MM * (0.6 + d[r] / 18), 0.28 + 0.3 * age
+        _, c = _box(np.abs(away).min(axis=0, keepdims=True) < GROOVE_WIDTHS * width)
+        height[r, c] -= strength[r] * groove(away[:, c], width)
     fade = np.clip((DEPTHS_MM[1] - 0.5 - d) / 3, 0, 1)
     # follicles of the lashes, orifices of the Meibomian glands along the margin
     follicle = _dots(t, 110, u[25]) * np.exp(-(((d - 0.35) / 0.3) ** 2))
@@ -87,18 +95,18 @@ def _tint(d: Array, t: Array, seed: int, lids: Lids, skin: Skin, spectrum: str) 
     upper, lower = _arc(t, -0.02, 0.52), _arc(t, 0.5, 1.0)
     grain = periodic(seed + 4, rows, columns, 70, 30)
     blotch = periodic(seed + 5, rows, columns, 14, 8)
-    tint = np.ones((*SIZE, 3))
+    tint = np.ones((*SIZE, 3), np.float32)
     # roots under the skin and the shade between lashes: every lash line is darker than its lid
     roots = (0.85 * upper + 0.36 * lower) * np.exp(-(((d - 0.1) / 0.85) ** 2)) * (0.65 + 0.6 * grain)
-    tint *= 1 - roots[..., None] * np.array([0.85, 0.95, 1.0])
+    tint *= 1 - roots[..., None] * np.array([0.85, 0.95, 1.0], np.float32)
     if spectrum == "rgb":
         blood = (0.10 * upper + 0.07 * lower) * np.clip((11 - d) / 6, 0, 1) * np.clip(d, 0, 1) * (0.4 + 1.2 * blotch)
         blood += 0.10 * np.exp(-(((d - lids.crease_mm) / 0.8) ** 2)) * upper
-        tint *= np.exp(-blood[..., None] * np.array([0.35, 1.5, 1.25]) * (1 - 0.6 * skin.melanin))
-        veins = _veins(d, t, seed) * (upper + 0.7 * lower) * (1 - skin.melanin) ** 2
-        tint *= np.exp(-0.08 * veins[..., None] * np.array([1.3, 0.8, 0.45]))
-        brown = skin.dark_circles * lower * np.exp(-(((d - 7.5) / 5.5) ** 2)) * (0.7 + 0.5 * blotch)
-        tint *= np.exp(-0.22 * brown[..., None] * np.array([0.8, 1.15, 1.2]))
+        blood *= 1 - 0.6 * skin.melanin
+        veins = 0.08 * _veins(d, t, seed) * (upper + 0.7 * lower) * (1 - skin.melanin) ** 2
+        brown = 0.22 * skin.dark_circles * lower * np.exp(-(((d - 7.5) / 5.5) ** 2)) * (0.7 + 0.5 * blotch)
+        for k, (b, v, m) in enumerate(((0.35, 1.3, 0.8), (1.5, 0.8, 1.15), (1.25, 0.45, 1.2))):  # red, green, blue
+            tint[..., k] *= np.exp(-(b * blood + v * veins + m * brown))
         margin = np.clip(-d / 0.7, 0, 1)
         tint *= 1 + margin[..., None] * (0.04 - 0.22 * np.exp(-(((d + 0.95) / 0.16) ** 2)))[..., None]
     tint *= _make_up(d, t, grain, lids, spectrum)
@@ -113,7 +121,7 @@ def _make_up(d: Array, t: Array, grain: Array, lids: Lids, spectrum: str) -> Arr
     over = _arc(t, 0.06, 0.53) * np.clip((width - d) / 0.35 + 0.5, 0, 1) * np.clip((d + 0.9) / 0.4, 0, 1)
     under = 0.7 * _arc(t, 0.52, 0.86) * np.clip((0.5 - np.abs(d - 0.1)) / 0.3 + 0.5, 0, 1)
     line = np.clip(1.5 * lids.liner, 0, 1) * np.maximum(over, under * (lids.liner > 0.5)) * (0.82 + 0.18 * grain)
-    tint = 1 - 0.93 * line[..., None] * np.ones(3)
+    tint = np.repeat(1 - 0.93 * line[..., None], 3, axis=2)
     if spectrum == "rgb" and lids.shadow > 0:
         reach = lids.crease_mm + 5.0
         cloud = (
@@ -123,7 +131,7 @@ def _make_up(d: Array, t: Array, grain: Array, lids: Lids, spectrum: str) -> Arr
             * np.clip((d + 0.5) / 0.8, 0, 1)
         )
         hue = 2 * math.pi * lids.shadow_hue
-        colour = 0.52 + 0.34 * np.cos(hue - np.array([0.0, 2.1, 4.2]))
+        colour = (0.52 + 0.34 * np.cos(hue - np.array([0.0, 2.1, 4.2]))).astype(np.float32)
         tint = tint * (1 + 0.85 * cloud[..., None] * (colour - 1) * (0.8 + 0.4 * grain[..., None]))
     return tint
 
@@ -138,6 +146,18 @@ def groove(distance: Array, width: float) -> Array:
     """Return a groove's profile at `distance` mm from its bottom: sharp below, with a raised shoulder beside it."""
     x = distance / width
     return np.exp(-(np.abs(x) ** 1.3)) - 0.35 * np.exp(-((np.abs(x) - 2.2) ** 2))
+
+
+GROOVE_WIDTHS = 5.0
+"""Where a groove has ended, in its widths: less than a thousandth of its depth is left."""
+FAINT = 1e-4
+"""Depth of a line, in mm, that nobody sees."""
+
+
+def _box(inside: Array) -> tuple[slice, slice]:
+    """Return the rows and columns from the first to the last that hold any of `inside` (R, C) bool."""
+    rows, columns = np.nonzero(inside)
+    return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
 
 
 def _dots(t: Array, count: int, u: Array) -> Array:

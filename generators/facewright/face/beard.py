@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from facewright import rng
-from facewright.face.growth import ended, frames, grey_share, group_mean, unit
+from facewright.face.growth import ended, frames, grey_share, group_mean
 from facewright.face.headshape import HeadShape
 from facewright.face.parameters import Hair
 from facewright.geometry.noise import value_noise
 from facewright.geometry.strands import Strands
+from facewright.geometry.vectors import unit
 from facewright.schema import Label
 
 Array = np.ndarray

@@ -58,13 +58,13 @@ def drives(expression: Expression) -> Drives:
 def complexion(skin: Skin, make_up: MakeUp, drawn: Drives, spectrum: str) -> tuple[Array, Array, Array]:
     """Return relief (R, C) mm outward, and per texel (R, C) the melanin and blood that are more (or less) than usual.
 
-    All are zero at the map's border. Near infrared sees the relief and little of the pigments.
+    All are float32 and zero at the map's border. Near infrared sees the relief and little of the pigments.
     """
     rows, columns = SIZE
-    s = np.linspace(*S_MM, columns)[None, :]
-    y = np.linspace(*Y_MM, rows)[:, None]
+    s = np.linspace(*S_MM, columns, dtype=np.float32)[None, :]
+    y = np.linspace(*Y_MM, rows, dtype=np.float32)[:, None]
     seed = int(skin.texture * 1009)
-    sheet = _Sheet(s, y, np.zeros(SIZE), np.zeros(SIZE), np.zeros(SIZE))
+    sheet = _Sheet(s, y, *np.zeros((3, *SIZE), np.float32))
     _mottle(sheet, skin, seed)
     _folds(sheet, skin, drawn, seed)
     _marks(sheet, skin, seed)
@@ -83,13 +83,13 @@ def complexion(skin: Skin, make_up: MakeUp, drawn: Drives, spectrum: str) -> tup
 def lip_mask(skin: Skin) -> Array:
     """Return the red of the lips (R, C) in [0, 1], with the soft and uneven edge of a real one."""
     rows, columns = SIZE
-    s = np.abs(np.linspace(*S_MM, columns))[None, :]
-    y = np.linspace(*Y_MM, rows)[:, None]
+    s = np.abs(np.linspace(*S_MM, columns, dtype=np.float32))[None, :]
+    y = np.linspace(*Y_MM, rows, dtype=np.float32)[:, None]
     seed = int(skin.texture * 1009)
     ragged = 0.9 * (periodic(seed + 30, rows, columns, 210, 120) - 0.5) + 0.8 * (
         periodic(seed + 31, rows, columns, 80, 60) - 0.5
     )
-    inside = np.minimum(np.interp(s, *UPPER_LIP) - y, y - np.interp(s, *LOWER_LIP)) + ragged
+    inside = np.minimum(_outline(s, UPPER_LIP) - y, y - _outline(s, LOWER_LIP)) + ragged
     return _smooth((inside + 0.7) / 1.9) * (s < 23.5)
 
 
@@ -158,7 +158,7 @@ def _folds(sheet: _Sheet, skin: Skin, drawn: Drives, seed: int) -> None:
     wavy = periodic(seed + 10, rows, columns, 34, 18)
     fine = periodic(seed + 11, rows, columns, 120, 60)
     wobble = 0.7 * wavy + 0.3 * fine
-    u = rng.numbers(seed, 0, "complexion.folds", 50, 8)
+    u = rng.numbers(seed, 0, "complexion.folds", 50, 8).astype(np.float32)
     y, s = sheet.y, np.abs(sheet.s)
 
     depth = 0.26 * age + 0.36 * drawn.brow_up * (0.35 + 0.65 * age)
@@ -227,8 +227,9 @@ def _folds(sheet: _Sheet, skin: Skin, drawn: Drives, seed: int) -> None:
                 wobble,
                 side,
             )
-    upper = _smooth((np.interp(s, *UPPER_LIP) + 9.5 - y) / 3) * _smooth((y - np.interp(s, *UPPER_LIP) + 0.5) / 1.5)
-    lower = _smooth((y - np.interp(s, *LOWER_LIP) + 7) / 3) * _smooth((np.interp(s, *LOWER_LIP) - y + 0.5) / 1.5)
+    above, below = y - _outline(s, UPPER_LIP), y - _outline(s, LOWER_LIP)
+    upper = _smooth((9.5 - above) / 3) * _smooth((above + 0.5) / 1.5)
+    lower = _smooth((below + 7) / 3) * _smooth((0.5 - below) / 1.5)
     pleats = np.abs(periodic(seed + 13, rows, columns, 110, 4) - 0.5) ** 0.6
     sheet.relief[...] -= 0.75 * max(0.0, age - 0.5) * (upper + 0.5 * lower) * (s < 21) * (0.65 - pleats)
     # the lips' own furrows
@@ -251,7 +252,7 @@ def _folds(sheet: _Sheet, skin: Skin, drawn: Drives, seed: int) -> None:
 def _marks(sheet: _Sheet, skin: Skin, seed: int) -> None:
     """Freckles, moles, spots of age, acne and scars, each where nature puts it."""
     light = max(0.0, 1 - skin.melanin / 0.5)
-    u = rng.numbers(seed, 0, "complexion.marks", 1400, 4)
+    u = rng.numbers(seed, 0, "complexion.marks", 1400, 4).astype(np.float32)
     rows, columns = SIZE
     patch = periodic(seed + 20, rows, columns, 30, 20)
     for a in u[: int(900 * skin.freckles)]:
@@ -295,6 +296,11 @@ def _marks(sheet: _Sheet, skin: Skin, seed: int) -> None:
 def _ends(x: Array, low: float, high: float) -> Array:
     """Return 1 in the middle of [low, high] and a smooth fall to 0 over a third at each end."""
     return _smooth(np.minimum(x - low, high - x) / (0.34 * (high - low)))
+
+
+def _outline(s: Array, lip: Array) -> Array:
+    """Return the height y (1, C) float32 of a lip's edge at `s`."""
+    return np.interp(s, *lip).astype(np.float32)
 
 
 def _smooth(x: Array) -> Array:

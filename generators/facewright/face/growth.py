@@ -7,6 +7,7 @@ face. A strand blends its three nearest guides, gathers into locks of two sizes,
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from facewright.face.headshape import HeadShape
 from facewright.face.parameters import Hair
 from facewright.geometry.noise import value_noise
 from facewright.geometry.strands import Strands
+from facewright.geometry.vectors import cross, norm, unit
 from facewright.schema import Label
 
 Array = np.ndarray
@@ -24,7 +26,7 @@ GUIDES, GUIDE_POINTS = 700, 36
 """Guides on a head and points along each."""
 STRAYS = 0.03
 """Share of flyaways, which are half as thick as other strands."""
-DOWN = np.array([0.0, -1.0, 0.0])
+DOWN = np.array([0.0, -1.0, 0.0], np.float32)
 FACE_HALF_MM = np.array([[-170, 40], [-112, 44], [-80, 55], [-40, 66], [0, 70], [20, 66], [45, 46], [66, 0]], float)
 """Template height and the half width round the midline that loose hair keeps off: the face from mouth to temples."""
 EYE_TOP_MM, EYE_HALF_MM = 12.0, 52.0
@@ -53,7 +55,8 @@ def grow(
     """
     style = STYLES[hair.style]
     n = len(roots)
-    u = rng.numbers(*seed, "hair.strands", 12, n)
+    roots, normals, rest = (points.astype(np.float32) for points in (roots, normals, rest))  # half the memory to move
+    u = rng.numbers(*seed, "hair.strands", 12, n).astype(np.float32)
     curl = min(style.curl[1], max(style.curl[0], hair.curl))
     if style.flow == "rows":
         line, group = _cornrows(roots, rest, shape, u, hair.texture)
@@ -76,7 +79,7 @@ def grow(
     shade = _smooth(0.35 * _hash(streak, 7) + 0.3 * _hash(lock, 6) + 0.35 * u[10])  # sun and shears make streaks
     grey = u[8] < grey_share(hair.grey, rest)
     points = line.shape[1]
-    taper = np.interp(np.linspace(0, 1, points), [0, 0.03, 0.8, 1], [0.8, 1, 0.9, 0.35])
+    taper = _interp(_shares(points), [0, 0.03, 0.8, 1], [0.8, 1, 0.9, 0.35])
     if style.rope != "none":
         taper = np.ones(points)
     return Strands(
@@ -109,10 +112,10 @@ def hair_length(style: Style, amount: float, rest: Array) -> Array:
 def _fringe(style: Style, rest: Array) -> Array:
     """Return how much (N,) in [0, 1] a root belongs to the fringe."""
     if style.fringe_mm is None:
-        return np.zeros(len(rest))
+        return np.zeros(len(rest), np.float32)
     wander = 10 * (value_noise(rest, 0.06, 1, 2.0) - 0.5)
     front = (rest[:, 2] > -36 + wander) & (np.abs(rest[:, 0]) < 60) & (rest[:, 1] > 38)
-    return front.astype(float)
+    return front.astype(np.float32)
 
 
 def _comb(style: Style, rest: Array, normals: Array, side: Array) -> Array:
@@ -124,9 +127,9 @@ def _comb(style: Style, rest: Array, normals: Array, side: Array) -> Array:
     x, y, z = rest.T
     one, low = np.ones_like(x), _smooth((70 - y) / 50)
     if style.flow == "whorl":
-        way = rest - np.array([12.0, 108.0, -122.0])
+        way = rest - np.array([12.0, 108.0, -122.0], np.float32)
         way = way / np.linalg.norm(way, axis=1, keepdims=True)
-        way = way + low[:, None] * np.array([0.0, -0.7, 0.25])
+        way = way + low[:, None] * np.array([0.0, -0.7, 0.25], np.float32)
     elif style.flow == "forward":
         way = np.stack([0.15 * np.sign(x) * low, -0.2 - 0.8 * low, 1 - 0.7 * low], axis=1)
     elif style.flow == "back":
@@ -188,13 +191,13 @@ def _side(style: Style, hair: Hair, rest: Array) -> Array:
     sign = 1.0 if hair.texture % 2 > 1 else -1.0
     wander = 5 * (value_noise(rest * [0, 0, 1], 0.05, 2, hair.texture) - 0.5)
     jagged = 2.5 * (value_noise(rest, 0.25, 1, hair.texture + 9) - 0.5)
-    return np.where(rest[:, 0] > sign * style.part_mm + wander + jagged, 1.0, -1.0)
+    return np.where(rest[:, 0] > sign * style.part_mm + wander + jagged, 1.0, -1.0).astype(np.float32)
 
 
 def _edge(rest: Array) -> Array:
     """Return how near the front hairline (N,) in [0, 1] a root lies; roots beyond 15 mm have 0."""
     _, y, z = rest.T
-    low = np.interp(z, [-66, -50, -30, -12, 0, 12], [-8, 26, 44, 58, 66, 70])
+    low = _interp(z, [-66, -50, -30, -12, 0, 12], [-8, 26, 44, 58, 66, 70])
     return np.clip(1 - (y - low) / 14, 0, 1) * (z > -66)
 
 
@@ -207,18 +210,18 @@ def _guides(
     own = np.stack([_hash(np.arange(len(roots)), 11 + k) - 0.5 for k in range(3)], axis=1)
     comb = _comb(style, rest, normals, side)
     outward = unit(roots - shape.centre) if style.flow == "out" else normals
-    lift = np.full((len(roots), 1), style.lift)
+    lift = np.full((len(roots), 1), style.lift, np.float32)
     if style.flow == "quiff":
         lift = lift + 0.7 * _smooth((rest[:, 2:] + 60) / 50) * (rest[:, 1:2] > 60)
-        outward = unit(outward * [0.3, 1, 1])
+        outward = unit(outward * np.array([0.3, 1, 1], np.float32))
     heading = unit(comb + lift * outward + (0.5 + 0.4 * style.ragged) * drift + 0.5 * style.ragged * own)
     step = (length / (GUIDE_POINTS - 1))[:, None]
     fringe = _fringe(style, rest) > 0
     height = (style.hover_mm[0] + 2.5 * own[:, 0]).clip(1.0) * scale
     rise = (style.hover_mm[1] - style.hover_mm[0]) / 100
-    fall = np.where(fringe, min(style.fall_mm, 40.0), style.fall_mm)[:, None] * scale
+    fall = np.where(fringe, min(style.fall_mm, 40.0), style.fall_mm).astype(np.float32)[:, None] * scale
     here, points = roots, [roots]
-    free = np.linspace(0, 1, GUIDE_POINTS)
+    free = _shares(GUIDE_POINTS)
     for k in range(1, GUIDE_POINTS):
         travelled = step[:, 0] * k
         moved = here + step * heading
@@ -243,8 +246,9 @@ def _draped(out: Array, points: Array, shape: HeadShape) -> Array:
     Pushed along the shoulder's normal alone, hair would slide down the arm.
     """
     on_body = _smooth((shape.template(points)[:, 1] + 100) / -40)[:, None]
-    ahead = np.where(points[:, 2] > shape.axis_z - 6, 1.0, -1.0)
-    turned = out * [0.15, 0.7, 1.0] + 0.5 * ahead[:, None] * np.array([0.0, 0.0, 1.0])
+    ahead = np.where(points[:, 2] > shape.axis_z - 6, 0.5, -0.5).astype(np.float32)
+    turned = out * np.array([0.15, 0.7, 1.0], np.float32)
+    turned[:, 2] += ahead
     return unit(out + on_body * (turned - out))
 
 
@@ -266,7 +270,7 @@ def _cut(style: Style, hair: Hair, line: Array, rest: Array, fringe: Array, shap
 def _off_face(points: Array, side: Array, shape: HeadShape, fringe: Array) -> Array:
     """Return points (N, 3) moved sideways off the face (FACE_HALF_MM), but for the fringe."""
     rest = shape.template(points)
-    half = np.interp(rest[:, 1], FACE_HALF_MM[:, 0], FACE_HALF_MM[:, 1]) * _smooth((rest[:, 2] + 55) / 35)
+    half = _interp(rest[:, 1], *FACE_HALF_MM.T) * _smooth((rest[:, 2] + 55) / 35)
     sign = np.where(np.abs(rest[:, 0]) < 12, side, np.sign(rest[:, 0]))
     short = np.where(fringe, 0, np.maximum(half - sign * rest[:, 0], 0))
     moved = points.copy()
@@ -280,10 +284,10 @@ def _nearest(points: Array, guides: Array, count: int) -> tuple[Array, Array]:
     A matrix product, whose last digits vary from call to call, finds them; their distances are computed again.
     """
     found = np.zeros((len(points), count), int)
-    norm = (guides**2).sum(axis=1)
+    squares = (guides**2).sum(axis=1)
     for start in range(0, len(points), 4096):
         block = points[start : start + 4096]
-        square = norm - 2 * block @ guides.T
+        square = squares - 2 * block @ guides.T
         for k in range(count):
             index = square.argmin(axis=1)
             found[start : start + len(block), k] = index
@@ -295,16 +299,19 @@ def _nearest(points: Array, guides: Array, count: int) -> tuple[Array, Array]:
 
 def _blended(guides: Array, near: Array, weight: Array, keep: Array, points: int) -> tuple[Array, Array]:
     """Return guides blended for each strand (N, points, 3), from root to the share `keep` (N,), and their roots."""
-    place = keep[:, None] * np.linspace(0, 1, points) * (guides.shape[1] - 1)
-    low = np.minimum(place.astype(int), guides.shape[1] - 2)
-    part = (place - low)[..., None]
-    line = np.zeros((len(near), points, 3))
-    root = np.zeros((len(near), 3))
+    low, part = _places(keep, points, guides.shape[1])
+    line = np.zeros((len(near), points, 3), np.float32)
+    root = np.zeros((len(near), 3), np.float32)
+    flat, share = guides.reshape(-1, 3), 1 - part
     for k in range(near.shape[1]):
-        guide = near[:, k : k + 1]
-        here = guides[guide, low] * (1 - part)
-        here += guides[guide, low + 1] * part
-        line += weight[:, k, None, None] * here
+        place = near[:, k : k + 1] * guides.shape[1] + low
+        here = flat.take(place, axis=0)
+        here *= share
+        after = flat.take(place + 1, axis=0)
+        after *= part
+        here += after
+        here *= weight[:, k, None, None]
+        line += here
         root += weight[:, k, None] * guides[near[:, k], 0]
     return line, root
 
@@ -317,11 +324,11 @@ def _tied(
     Two roots in five feed the tail instead of the scalp.
     """
     n = len(roots)
-    ties = shape.place(np.array(style.ties))
+    ties = shape.place(np.array(style.ties, np.float32))
     which = np.where(rest[:, 0] >= 0, 0, len(ties) - 1)
     tail = np.arange(n) % 5 < 2
     points = 30 if style.tail == "plait" else 24
-    line = np.zeros((n, points, 3))
+    line = np.zeros((n, points, 3), np.float32)
     top = ~tail
     line[top] = _to_tie(style, roots[top], normals[top], ties[which[top]], shape, u[:, top], points)
     for k, tie in enumerate(ties):
@@ -333,7 +340,7 @@ def _tied(
 def _to_tie(style: Style, roots: Array, normals: Array, tie: Array, shape: HeadShape, u: Array, points: int) -> Array:
     """Return strands (N, points, 3) along the scalp from `roots` to `tie` (N, 3): great circles, taut, gathered."""
     start, end = unit(roots - shape.centre), unit(tie - shape.centre)
-    t = np.linspace(0, 1, points)[None, :, None]
+    t = _shares(points)[None, :, None]
     cosine = (start * end).sum(axis=1).clip(-1, 1)
     angle = np.arccos(cosine)[:, None, None] + 1e-6
     direction = (np.sin((1 - t) * angle) * start[:, None] + np.sin(t * angle) * end[:, None]) / np.sin(angle)
@@ -354,9 +361,10 @@ def _tail(style: Style, hair: Hair, tie: Array, shape: HeadShape, u: Array, poin
     """Return what hangs or winds behind a tie (N, points, 3)."""
     scale = float(shape.scale.mean())
     out = unit((tie - shape.centre)[None])[0]
-    first = unit(np.cross(out, [0.3, 0.2, 1.0] if abs(out[2]) < 0.8 else [1.0, 0.2, 0.1])[None])[0]
-    second = np.cross(out, first)
-    t = np.linspace(0, 1, points)
+    aslant = np.array([0.3, 0.2, 1.0] if abs(out[2]) < 0.8 else [1.0, 0.2, 0.1], np.float32)
+    first = unit(cross(out, aslant)[None])[0]
+    second = cross(out, first)
+    t = _shares(points)
     length = (style.tail_mm[0] + (style.tail_mm[1] - style.tail_mm[0]) * hair.length) * scale
     if style.tail == "bun":
         radius = (24 + 9 * hair.length) * scale
@@ -372,10 +380,8 @@ def _tail(style: Style, hair: Hair, tie: Array, shape: HeadShape, u: Array, poin
             + height[..., None] * out
         )
     spine = _spine(tie, out, length, shape, 14.0 if style.tail == "plait" else 20.0)
-    keep = np.ones(u.shape[1]) if style.tail == "plait" else 1 - 0.35 * u[3] ** 2
-    place = keep[:, None] * t * (len(spine) - 1)
-    low = np.minimum(place.astype(int), len(spine) - 2)
-    part = (place - low)[..., None]
+    keep = np.ones(u.shape[1], np.float32) if style.tail == "plait" else 1 - 0.35 * u[3] ** 2
+    low, part = _places(keep, points, len(spine))
     line = spine[low] * (1 - part) + spine[low + 1] * part
     if style.tail == "plait":
         return line + _plait(line, np.zeros(u.shape[1], int), u, 9.0 * scale, 7.0 * scale, 26.0 * scale)
@@ -415,7 +421,7 @@ def _cornrows(roots: Array, rest: Array, shape: HeadShape, u: Array, texture: fl
     middle = row * spacing
     start = np.arctan2(out[:, 2], np.hypot(out[:, 0], out[:, 1])).round(9)
     span = (45 + 30 * u[0]) / 85
-    elevation = start[:, None] - span[:, None] * np.linspace(0, 1, points)
+    elevation = start[:, None] - span[:, None] * _shares(points)
     elevation = np.maximum(elevation, -1.25)
     turn = (middle + 0.25 * (around - middle))[:, None]
     direction = np.stack(
@@ -432,7 +438,7 @@ def _roped(line: Array, style: Style, group: Array, u: Array) -> Array:
     if style.flow == "rows":
         width, depth, pitch = 3.6, 1.8, 11.0
     middle = group_mean(line, group) if style.flow != "rows" else line
-    share = np.linspace(0, 1, line.shape[1])
+    share = _shares(line.shape[1])
     pull = np.minimum(1, share * 8)[None, :, None]
     line = line + pull * (middle - line)
     wound = _plait(middle, group, u, width, depth, pitch, {"braid": 3, "twist": 2, "loc": 1}[style.rope])
@@ -446,9 +452,9 @@ def _plait(line: Array, group: Array, u: Array, width: float, depth: float, pitc
     are plain helices.
     """
     normal, binormal = frames(line)
-    arc = np.cumsum(np.linalg.norm(np.diff(line, axis=1, prepend=line[:, :1]), axis=2), axis=1)
+    arc = _arc(line)
     phase = 2 * math.pi * arc / pitch + 2 * math.pi * _hash(group, 21)[:, None]
-    lock = (np.arange(len(line)) % strands)[:, None]
+    lock = (np.arange(len(line)) % strands).astype(np.float32)[:, None]
     angle = phase + 2 * math.pi * lock / strands
     if strands == 3:
         across, along = width * np.sin(angle), 0.8 * depth * np.sin(2 * angle)
@@ -468,7 +474,7 @@ def _locks(line: Array, style: Style, rest: Array, tail: Array, texture: float, 
     """Return strands drawn together in locks of 16 and 6 mm, the more the nearer their ends."""
     if style.clump <= 0:
         return line
-    along = np.linspace(0, 1, line.shape[1])
+    along = _shares(line.shape[1])
     place = rest + 5 * np.stack([value_noise(rest, 0.09, 2, texture + 50 * k) - 0.5 for k in range(3)], axis=1)
     strength = style.clump * (0.45 if style.ties else 1.0)
     for size, share in ((6.0, 0.75), (16.0, 0.45)):
@@ -493,7 +499,7 @@ def group_mean(line: Array, group: Array) -> Array:
     first = np.concatenate([[True], np.diff(group[order]) != 0])
     starts = np.nonzero(first)[0]
     total = np.add.reduceat(line[order], starts, axis=0)
-    mean = total / np.diff(np.append(starts, len(group)))[:, None, None]
+    mean = total / np.diff(np.append(starts, len(group))).astype(np.float32)[:, None, None]
     found = np.empty_like(line)
     found[order] = mean[np.cumsum(first) - 1]
     return found
@@ -508,30 +514,36 @@ def _wavelength(curl: float) -> float:
     return 110 * math.exp(-2.6 * curl)
 
 
+def _arc(line: Array) -> Array:
+    """Return how far (N, K) along its strand each point of (N, K, 3) lies."""
+    found = np.zeros(line.shape[:2], line.dtype)
+    np.cumsum(norm(np.diff(line, axis=1)), axis=1, out=found[:, 1:])
+    return found
+
+
 def _waved(line: Array, curl: float, rest: Array, texture: float, u: Array) -> Array:
     """Return strands wound into waves or helices, in phase within a lock."""
     if curl < 0.05:
         return line
-    arc = np.cumsum(np.linalg.norm(np.diff(line, axis=1, prepend=line[:, :1]), axis=2), axis=1)
+    arc = _arc(line)
     tight = float(np.clip((curl - 0.3) / 0.3, 0, 1))
     lock = _hash(_cells(rest, 10.0, texture), 8)
     together = (1 - tight) * 1.5 * value_noise(rest, 0.03, 1, texture + 70) + tight * lock
     step = max(float(np.median(arc[:, -1])) / (line.shape[1] - 1), 0.1)
     wave = max(_wavelength(curl), 4.5 * step)
-    size = np.interp(curl, [0, 0.3, 0.6, 0.85, 1], [0, 5.0, 6.5, 3.4, 2.2])
+    size = float(np.interp(curl, [0, 0.3, 0.6, 0.85, 1], [0, 5.0, 6.5, 3.4, 2.2]))
     pitch = wave * (0.94 + (0.12 + 0.1 * tight) * (together % 1))[:, None]
     angle = 2 * math.pi * (arc / pitch + together[:, None] + (0.05 + 0.5 * curl**2) * (u[5] - 0.5)[:, None])
     grown = size * np.minimum(1, arc / (0.9 * wave + 6)) * (0.7 + 0.6 * u[6])[:, None]
     normal, binormal = frames(line)
-    flat = np.interp(curl, [0.3, 0.7], [0.45, 1.0])
+    flat = float(np.interp(curl, [0.3, 0.7], [0.45, 1.0]))
     return line + (grown * np.cos(angle))[..., None] * binormal + (flat * grown * np.sin(angle))[..., None] * normal
 
 
 def _frayed(line: Array, curl: float, u: Array) -> Array:
     """Return strands with a wander of their own, flyaways (STRAYS) far more."""
-    along = np.linspace(0, 1, line.shape[1])[None]
-    length = np.linalg.norm(np.diff(line, axis=1), axis=2).sum(axis=1)
-    stray = np.where(u[7] < STRAYS, 0.075, 0.012 + 0.01 * curl) * np.minimum(length, 120)
+    along = _shares(line.shape[1])[None]
+    stray = np.where(u[7] < STRAYS, 0.075, 0.012 + 0.01 * curl) * np.minimum(_arc(line)[:, -1], 120)
     found = line.copy()
     for axis in range(3):
         wave = np.sin(2 * math.pi * (u[(3 + axis) % 7][:, None] + along * (0.6 + 1.2 * u[axis][:, None])))
@@ -562,7 +574,7 @@ def _kept_off(line: Array, shape: HeadShape, fringe: Array) -> Array:
     line = _pushed(line, shape, 0.6)
     rest = shape.template(line)
     before = (np.abs(rest[..., 0]) < EYE_HALF_MM) & (rest[..., 1] < EYE_TOP_MM) & (rest[..., 2] > 0)
-    half = 0.8 * np.interp(rest[..., 1], FACE_HALF_MM[:, 0], FACE_HALF_MM[:, 1])
+    half = 0.8 * _interp(rest[..., 1], *FACE_HALF_MM.T)
     astray = (np.abs(rest[..., 0]) < half) & (rest[..., 2] > 0) & ~fringe[:, None]
     return ended(line, before | astray)
 
@@ -574,9 +586,7 @@ def ended(line: Array, beyond: Array) -> Array:
         return line
     points = line.shape[1]
     last = np.maximum(beyond[hit, 1:].argmax(axis=1), 0.5)
-    place = last[:, None] * np.linspace(0, 1, points)
-    low = np.minimum(place.astype(int), points - 2)
-    part = (place - low)[..., None]
+    low, part = _places(last.astype(np.float32) / (points - 1), points, points)
     found = line.copy()
     found[hit] = line[hit[:, None], low] * (1 - part) + line[hit[:, None], low + 1] * part
     return found
@@ -585,20 +595,36 @@ def ended(line: Array, beyond: Array) -> Array:
 def frames(line: Array) -> tuple[Array, Array]:
     """Return two normals (N, K, 3) each of strands, carried along them without twist."""
     tangent = unit(np.gradient(line, axis=1))
-    start = np.cross(tangent[:, 0], np.array([0.31, 0.86, 0.4]))
+    start = cross(tangent[:, 0], np.array([0.31, 0.86, 0.4], np.float32))
     normal = unit(start)
     normals = [normal]
     for k in range(1, line.shape[1]):
-        normal = normal - (normal * tangent[:, k]).sum(axis=1, keepdims=True) * tangent[:, k]
-        normal = unit(normal)
+        here = tangent[:, k]
+        lean = normal[:, 0] * here[:, 0] + normal[:, 1] * here[:, 1] + normal[:, 2] * here[:, 2]
+        normal = unit(normal - lean[:, None] * here)
         normals.append(normal)
     found = np.stack(normals, axis=1)
-    return found, np.cross(tangent, found)
+    return found, cross(tangent, found)
 
 
-def unit(vectors: Array) -> Array:
-    """Return vectors (..., 3) of length one."""
-    return vectors / np.maximum(np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True)), 1e-9)
+def _shares(points: int) -> Array:
+    """Return `points` numbers float32 from 0 to 1, evenly."""
+    return np.linspace(0, 1, points, dtype=np.float32)
+
+
+def _places(keep: Array, points: int, held: int) -> tuple[Array, Array]:
+    """Return where on a line of `held` points, up to its share `keep` (N,), `points` lie evenly.
+
+    That is the point before each (N, points) and the share (N, points, 1) of the way to the next.
+    """
+    place = keep[:, None] * _shares(points) * (held - 1)
+    low = np.minimum(place.astype(np.int32), held - 2)
+    return low, (place - low.astype(np.float32))[..., None]
+
+
+def _interp(value: Array, places: Sequence[float] | Array, heights: Sequence[float] | Array) -> Array:
+    """Return np.interp as float32."""
+    return np.interp(value, places, heights).astype(np.float32)
 
 
 def _smooth(value: Array) -> Array:
@@ -612,4 +638,4 @@ def _hash(ids: Array, salt: int) -> Array:
     x = (ids.astype(np.uint64) + np.uint64(salt + 1)) * np.uint64(0x9E3779B97F4A7C15)
     x ^= x >> np.uint64(31)
     x *= np.uint64(0xBF58476D1CE4E5B9)
-    return (x >> np.uint64(40)).astype(float) / 2.0**24
+    return (x >> np.uint64(40)).astype(np.float32) / 2.0**24

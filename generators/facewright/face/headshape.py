@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from facewright.geometry.vectors import norm
+
 Array = np.ndarray
 
 ROWS, COLUMNS = 60, 120
@@ -22,17 +24,20 @@ class HeadShape:
     """
 
     def __init__(self, head: Array, body: Array, scale: Array, offset: Array) -> None:
-        self.scale, self.offset = scale, offset
-        self.centre = self.place(np.array([0.0, 15.0, -75.0]))
-        self.axis_z = float(self.place(np.array([0.0, -140.0, -98.0]))[2])
+        self.scale, self.offset = scale.astype(np.float32), offset.astype(np.float32)
+        self.centre = self.place(np.array([0.0, 15.0, -75.0], np.float32))
+        self.axis_z = float(self.place(np.array([0.0, -140.0, -98.0], np.float32))[2])
         out = head - self.centre
-        radius = np.linalg.norm(out, axis=1)
+        radius = norm(out)
         row, column = _polar(out / radius[:, None])
-        self.head = _filled(row * ROWS, column * COLUMNS, radius, ROWS, COLUMNS)
+        self.head = _wrapped(_filled(row * ROWS, column * COLUMNS, radius, ROWS, COLUMNS)).astype(np.float32)
         flat = body - [0, 0, self.axis_z]
         row = (BODY_TOP_MM - flat[:, 1]) / BODY_STEP_MM
         column = _azimuth(flat[:, 0], flat[:, 2])
-        self.body = _filled(row, column * COLUMNS, np.hypot(flat[:, 0], flat[:, 2]), BODY_ROWS, COLUMNS) + CLOTH_MM
+        body = _filled(row, column * COLUMNS, np.hypot(flat[:, 0], flat[:, 2]), BODY_ROWS, COLUMNS) + CLOTH_MM
+        padded = np.pad(body, ((1, 1), (0, 0)), mode="edge")
+        steps = padded[2:] - padded[:-2], np.roll(body, -1, axis=1) - np.roll(body, 1, axis=1)
+        self.body = _wrapped(np.stack([body, *steps], axis=-1)).astype(np.float32)
 
     def place(self, rest: Array) -> Array:
         """Return template points (..., 3) where they lie on this head, up to its own features."""
@@ -54,7 +59,7 @@ class HeadShape:
     def skull_clearance(self, points: Array) -> tuple[Array, Array]:
         """Return the distance along the ray from the head's centre, and that ray's direction."""
         out = points - self.centre
-        distance = np.sqrt(out[:, 0] ** 2 + out[:, 1] ** 2 + out[:, 2] ** 2)
+        distance = norm(out)
         direction = out / distance[:, None]
         row, column = _polar(direction)
         return distance - _bilinear(self.head, row * ROWS, column * COLUMNS), direction
@@ -71,11 +76,10 @@ class HeadShape:
         radius = np.maximum(np.hypot(x, z), 1.0)
         row = (BODY_TOP_MM - y) / BODY_STEP_MM
         column = _azimuth(x, z) * COLUMNS
-        here = _bilinear(self.body, row, column)
-        slope = (_bilinear(self.body, row + 1, column) - _bilinear(self.body, row - 1, column)) / (2 * BODY_STEP_MM)
+        here, rise, step = _bilinear(self.body, row, column).T
         rx, rz = x / radius, z / radius
         cell = 4 / COLUMNS * (np.abs(rx) + np.abs(rz)) ** 2  # radians
-        turn = (_bilinear(self.body, row, column + 1) - _bilinear(self.body, row, column - 1)) / (2 * cell * radius)
+        slope, turn = rise / (2 * BODY_STEP_MM), step / (2 * cell * radius)
         steep = np.sqrt(1 + slope * slope + turn * turn)
         normal = np.stack([rx - turn * rz, slope, rz + turn * rx], axis=1) / steep[:, None]
         return (radius - here) / steep, normal
@@ -116,14 +120,19 @@ def _filled(row: Array, column: Array, value: Array, rows: int, columns: int) ->
     return np.maximum(table, bare - 1.0)
 
 
+def _wrapped(table: Array) -> Array:
+    """Return `table` (R, C, ...) with the last column before the first and the first after the last: see _bilinear."""
+    return np.concatenate([table[:, -1:], table, table[:, :1]], axis=1)
+
+
 def _bilinear(table: Array, row: Array, column: Array) -> Array:
-    """Return `table` at cell coordinates (N,), periodic in the columns."""
-    rows, columns = table.shape
-    row, column = np.clip(row - 0.5, 0, rows - 1.001), column - 0.5
-    i, j = row.astype(int), np.floor(column).astype(int)
-    fr, fc = row - i, column - j
-    j, k = j % columns, (j + 1) % columns
-    flat = table.ravel()
-    top, below = i * columns, (i + 1) * columns
-    upper = flat[top + j] * (1 - fc) + flat[top + k] * fc
-    return upper * (1 - fr) + (flat[below + j] * (1 - fc) + flat[below + k] * fc) * fr
+    """Return what a `_wrapped` table held at cell coordinates (N,), where the columns' are in [0, C]."""
+    rows, columns = table.shape[:2]
+    row, column = np.clip(row - 0.5, 0, rows - 1.001), column + 0.5
+    i, j = row.astype(np.int32), column.astype(np.int32)
+    shape = (-1, *[1] * (table.ndim - 2))
+    fr, fc = (row - np.trunc(row)).reshape(shape), (column - np.trunc(column)).reshape(shape)
+    flat, corner = table.reshape(-1, *table.shape[2:]), i * columns + j
+    upper = flat.take(corner, axis=0) * (1 - fc) + flat.take(corner + 1, axis=0) * fc
+    corner += columns
+    return upper * (1 - fr) + (flat.take(corner, axis=0) * (1 - fc) + flat.take(corner + 1, axis=0) * fc) * fr

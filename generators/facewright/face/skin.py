@@ -45,7 +45,7 @@ def paint(skin: Skin, near: str | None, spectrum: str) -> Array:
 
     What is finer than the mesh, and the lips, are face/complexion.py's.
     """
-    rest, region = topology(near).rest, masks(near)
+    rest, region = topology(near).rest.astype(np.float32), masks(near)
     t = skin.texture
     broad = value_noise(rest, 0.035, 2, t) - 0.5
     patch = value_noise(rest, 0.17, 3, t + 40) - 0.5
@@ -81,16 +81,15 @@ def complexion_tint(skin: Skin, make_up: MakeUp, drawn: Drives, spectrum: str) -
         return np.repeat(np.exp(-0.25 * melanin - 0.1 * blood)[..., None], 3, axis=2)
     at_rest, per_blood = absorption(skin)
     red = (0.45 + 0.55 * skin.haemoglobin) * lip_mask(skin)
-    tint = np.exp(
-        blood[..., None] * per_blood - melanin[..., None] * MELANIN_ABSORPTION - red[..., None] * LIP_ABSORPTION
-    )
+    shares = np.stack([per_blood, -MELANIN_ABSORPTION, -LIP_ABSORPTION], axis=1).astype(np.float32)
+    tint = np.exp(np.stack([blood * b + melanin * m + red * r for b, m, r in shares], axis=2))
     if make_up.lipstick > 0:
         tones = np.array(LIPSTICK)
         place = make_up.lipstick_tone * (len(tones) - 1)
         low = min(int(place), len(tones) - 2)
-        colour = tones[low] + (place - low) * (tones[low + 1] - tones[low])
+        colour = (tones[low] + (place - low) * (tones[low + 1] - tones[low])) / np.exp(at_rest)
         share = make_up.lipstick * np.clip(1.3 * lip_mask(skin), 0, 1)[..., None]
-        tint = tint + 0.92 * share * (colour / np.exp(at_rest) - tint)
+        tint = tint + 0.92 * share * (colour.astype(np.float32) - tint)
     return tint
 
 
@@ -117,17 +116,22 @@ def relief_tile(skin: Skin) -> Array:
 
 
 def _cells(seed: int, size: int, count: int, bend: list[Array]) -> tuple[Array, Array]:
-    """Return distances (size, size) to the nearest and second of count x count jittered points of a torus, in cells."""
-    y, x = np.mgrid[0:size, 0:size] / size * count
+    """Return distances (size, size) to the nearest and second of count x count jittered points of a torus, in cells.
+
+    `bend` (2 of (size, size)) moves places by less than half a cell, 0.22 times what it holds.
+    """
+    y, x = (np.mgrid[0:size, 0:size] / size * count).astype(np.float32)
     y, x = y + 0.22 * bend[0], x + 0.22 * bend[1]
-    jitter = rng.numbers(seed, 0, "skin.cells", 2, count, count)
-    row, column = np.floor(y).astype(int), np.floor(x).astype(int)
-    nearest = second = np.full((size, size), np.inf)
+    jitter = rng.numbers(seed, 0, "skin.cells", 2, count, count).astype(np.float32)
+    jitter = np.pad(jitter, ((0, 0), (2, 2), (2, 2)), mode="wrap").reshape(2, -1)
+    row, column = np.floor(y), np.floor(x)
+    first = ((row + 2) * (count + 4) + column + 2).astype(np.int32)
+    up, right = row - y, column - x
+    nearest = second = np.full((size, size), np.inf, np.float32)
     for dr in (-1, 0, 1):
         for dc in (-1, 0, 1):
-            r, c = row + dr, column + dc
-            cell = (r % count) * count + c % count
-            off = (r - y + jitter[0].ravel()[cell]) ** 2 + (c - x + jitter[1].ravel()[cell]) ** 2
+            cell = first + dr * (count + 4) + dc
+            off = (up + dr + jitter[0][cell]) ** 2 + (right + dc + jitter[1][cell]) ** 2
             second = np.minimum(second, np.maximum(nearest, off))
             nearest = np.minimum(nearest, off)
     return np.sqrt(nearest), np.sqrt(second)

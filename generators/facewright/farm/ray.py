@@ -1,20 +1,18 @@
-"""Render actors on a Ray cluster. The folder stays the queue: Ray moves the work, and remembers nothing.
+"""A run on a Ray cluster, from its driver. The folder stays the queue: Ray moves the work, and remembers nothing.
 
-Each actor holds one renderer, as a local worker does. Where it sees the dataset's folder it writes there; else the
-encoded frame travels through Ray's object store, and the driver writes it. Actors are asked for as work demands, none
-is assumed to come, and the idle are given back, so that a cluster that scales itself can. An actor's death, or its
-node's, costs its frames in flight, which go to another.
+Each actor (actors.py) holds one renderer, as a local worker does, and refines what it renders, or leaves that to refine
+actors (refinery.py). Where an actor sees the dataset's folder it writes there; else the encoded frame travels through
+Ray's object store, and the driver writes it. Actors are asked for as work demands, none is assumed to come, and the
+idle are given back, so that a cluster that scales itself can. An actor's death, or its node's, costs its frames in
+flight, which go to another.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import logging
 import os
-import platform
 import re
 import signal
 import socket
@@ -23,22 +21,20 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-import facewright
-from facewright.dataset import claim
-from facewright.dataset.layout import LOCK
-from facewright.dataset.writer import Writer, encode, record_of
+from facewright.dataset.writer import Writer
 from facewright.errors import UserError, package
 from facewright.farm import local
+from facewright.farm.actors import Job, Parcel, RenderActor
 from facewright.farm.plan import blocks
-from facewright.farm.worker import GPUS, Sink, Station, attempt, open_maker
+from facewright.farm.refinery import Raw, Refiner, Refinery
+from facewright.farm.worker import GPUS, Station
 from facewright.progress import Emit, Event
 from facewright.recipe import Recipe
-from facewright.render import Frame
 from facewright.sample import sample
 
 IN_FLIGHT = 2
@@ -55,101 +51,8 @@ of its own (RFC 9113, 3.4). Its fourth byte is the frame's type."""
 SETTINGS = 4
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What an actor must know: what to draw, with what, and how to tell that it sees the very folder of the driver.
-
-    `mark` is who holds the folder's lock; `probe` the digest of the first sample, which every machine must draw alike.
-    """
-
-    recipe: dict[str, Any]
-    seed: int
-    refine: str
-    station: Station
-    folder: Path
-    mark: dict[str, Any]
-    probe: str
-
-    @staticmethod
-    def of(writer: Writer, recipe: Recipe, station: Station) -> Job:
-        """Return the job of continuing `writer`'s dataset."""
-        card, folder = writer.card, writer.folder.resolve()
-        return Job(card.recipe, card.seed, card.refine, station, folder, mark(folder), probe(recipe, card.seed))
-
-
-def mark(folder: Path) -> dict[str, Any]:
-    """Return who holds the lock of the dataset in `folder`: the same on every machine that sees it."""
-    return claim.holder(folder / LOCK)
-
-
-def probe(recipe: Recipe, seed: int) -> str:
-    """Return the digest of sample 0: machines with another Facewright, or other packs, draw another."""
-    return hashlib.sha256(json.dumps(sample(recipe, seed, 0).to_data()).encode()).hexdigest()
-
-
-class Parcel:
-    """A Sink that travels: what is to be done with a Writer, done by `deliver` where there is one."""
-
-    def __init__(self) -> None:
-        self.call: tuple[str, tuple[Any, ...]] = ("", ())
-
-    def write(self, frame: Frame) -> None:
-        """Take a good frame, encoded."""
-        self.call = ("put", (frame.sample.index, encode(frame), record_of(frame)))
-
-    def quarantine(self, index: int, error: str, sample: dict[str, Any], frame: Frame | None = None) -> None:
-        """Take a failed index."""
-        self.call = ("quarantine", (index, error, sample, frame))
-
-    def deliver(self, writer: Writer) -> None:
-        """Do with `writer` what was asked."""
-        name, arguments = self.call
-        getattr(writer, name)(*arguments)
-
-
-class RenderActor:
-    """A renderer on some node. It answers with data: what no retry can cure is a `fatal` event."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.stack = contextlib.ExitStack()
-
-    def open(self) -> tuple[list[Event], str]:
-        """Open the renderer; return the events up to `worker`, or `fatal`, and the node's id."""
-        ray = package("ray", "an actor")
-        job, events = self.job, list[Event]()
-        try:
-            self.recipe = Recipe.from_data(job.recipe)
-            if probe(self.recipe, job.seed) != job.probe:
-                raise UserError(
-                    f"Facewright {facewright.__version__} there draws other samples than the one here; install the "
-                    "same Facewright, and the same asset folders, on every node"
-                )
-            maker = open_maker(job.station, self.recipe, job.refine, events.append)
-            self.make, about = self.stack.enter_context(maker)
-            self.writer = Writer.join(job.folder) if job.mark and mark(job.folder) == job.mark else None
-            events.append({"event": "worker", "about": about})
-        except UserError as error:
-            events.append(_fatal(error))
-        return events, ray.get_runtime_context().get_node_id()
-
-    def render(self, index: int) -> tuple[Event, Parcel | None]:
-        """Render `index`; return its event, and the frame where it could not be written from here."""
-        parcel = None if self.writer else Parcel()
-        sink: Sink = self.writer or parcel  # type: ignore[assignment]
-        try:
-            drawn = sample(self.recipe, self.job.seed, index)
-            return attempt(sink, drawn, self.recipe.outputs, self.make), parcel
-        except UserError as error:
-            return _fatal(error), None
-
-
-def _fatal(error: UserError) -> Event:
-    return {"event": "fatal", "error": f"node {platform.node()}: {error}"}
-
-
 @contextlib.contextmanager
-def connect(address: str) -> Iterator[Fleet]:
+def connect(address: str, refiners: int = 0) -> Iterator[Fleet]:
     """Yield the Fleet of the cluster at `address`: "local", "auto", host:port or ray://host:port.
 
     "local" starts a cluster of this machine and ends it; a program that is on a cluster already stays on it. Raises
@@ -157,7 +60,7 @@ def connect(address: str) -> Iterator[Fleet]:
     """
     ray = package("ray", "--ray")
     if ray.is_initialized():
-        yield Fleet(ray)
+        yield Fleet(ray, refiners)
         return
     with contextlib.ExitStack() as stack:
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -173,7 +76,7 @@ def connect(address: str) -> Iterator[Fleet]:
                 ray.init(address=address, **options)
         except (ConnectionError, RuntimeError, ValueError, ImportError, OSError) as error:
             raise UserError(f"--ray {address}: {_advice(error)}") from None
-        yield Fleet(ray)
+        yield Fleet(ray, refiners)
 
 
 def _reach(address: str) -> None:
@@ -242,9 +145,10 @@ def _own_sigterm() -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class Fleet:
-    """A cluster that we are on."""
+    """A cluster that we are on. With `refiners`, as many actors at most refine what the others render."""
 
     ray: Any
+    refiners: int = 0
 
     def places(self, station: Station) -> int:
         """Return how many actors of `station` the nodes that are there now hold, at least 1."""
@@ -261,7 +165,7 @@ class Fleet:
         station = dataclasses.replace(
             station, threads=_wish(station)["num_cpus"], device="cpu" if station.device == "auto" else station.device
         )
-        crew = _Crew(self.ray, writer, recipe, indices, station, workers, emit)
+        crew = _Crew(self.ray, writer, recipe, indices, station, workers, emit, self.refiners)
         try:
             while crew.busy:
                 crew.hire()
@@ -279,12 +183,13 @@ def _wish(station: Station) -> dict[str, int]:
 class _Hand:
     """One actor as the driver knows it: what it was asked, oldest first, and what is left of its block.
 
-    The first thing asked is to open, as index -1. `node` is "" until it has.
+    The first thing asked is to open, as index -1. `node` is "" until it has. Beside each answer Ray's reference to the
+    frame is kept, for whoever refines it.
     """
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
-        self.asked = deque([(actor.open.remote(), -1)])
+        self.asked: deque[tuple[Any, int, Any]] = deque([(actor.open.remote(), -1, None)])
         self.block: list[int] = []
         self.frames, self.worn = 0, False
         self.node = ""
@@ -293,14 +198,15 @@ class _Hand:
     def ask(self, index: int) -> None:
         """Ask for a frame."""
         self.heard = self.heard if self.unfinished else time.monotonic()
-        self.asked.append((self.actor.render.remote(index), index))
+        answer, frame = self.actor.render.options(num_returns=2).remote(index)
+        self.asked.append((answer, index, frame))
         self.frames += 1
         self.worn = self.frames >= local.RECYCLE_FRAMES
 
     @property
     def unfinished(self) -> list[int]:
         """The indices asked for and not answered."""
-        return [index for _, index in self.asked if index >= 0]
+        return [index for _, index, _ in self.asked if index >= 0]
 
 
 class _Crew:
@@ -315,10 +221,13 @@ class _Crew:
         station: Station,
         workers: int,
         emit: Emit,
+        refiners: int = 0,
     ) -> None:
         self.ray, self.writer, self.recipe, self.workers, self.emit = ray, writer, recipe, workers, emit
         self.queue = deque(blocks(indices, recipe.frames_per_subject, workers))
-        self.job = ray.put(Job.of(writer, recipe, station))
+        job = Job.of(writer, recipe, station)
+        self.refinery = Refinery(ray, job, refiners)
+        self.job = None if refiners else ray.put(job)
         self.station = station
         self.hands: list[_Hand] = []
         self.deaths: dict[int, list[str]] = {}
@@ -331,10 +240,14 @@ class _Crew:
     @property
     def busy(self) -> bool:
         """Whether anything is to be done."""
-        return bool(self.queue or self.puts) or any(hand.unfinished or hand.block for hand in self.hands)
+        at_work = any(hand.unfinished or hand.block for hand in self.hands)
+        return bool(self.queue or self.puts) or at_work or self.refinery.busy
 
     def hire(self) -> None:
         """Ask the cluster for as many actors as have work, and give back those that have none."""
+        self.refinery.hire()
+        if self.job is None:  # until a refiner has said what it needs to be given
+            return
         for hand in [
             hand for hand in self.hands if not hand.unfinished and (hand.worn or not (hand.block or self.queue))
         ]:
@@ -348,7 +261,8 @@ class _Crew:
 
     def feed(self) -> None:
         """Keep each actor that has opened supplied with frames, a subject's with the same one."""
-        for hand in self.hands:
+        self.refinery.feed()
+        for hand in self.hands if not self.refinery.full else ():
             while hand.node and not hand.worn and len(hand.asked) < IN_FLIGHT and (hand.block or self.queue):
                 hand.block = hand.block or self.queue.popleft()
                 index = hand.block.pop(0)
@@ -362,7 +276,11 @@ class _Crew:
 
     def collect(self) -> None:
         """Take what was answered; wait a moment where nothing was."""
-        oldest = {hand.asked[0][0]: hand for hand in self.hands if hand.asked}
+        oldest: dict[Any, Callable[[], None]] = {
+            hand.asked[0][0]: partial(self._take, hand) for hand in self.hands if hand.asked
+        }
+        refiners = [refiner for refiner in self.refinery.refiners if refiner.asked]
+        oldest |= {refiner.asked[0][0]: partial(self._take_refined, refiner) for refiner in refiners}
         while self.puts and (self.puts[0][0].done() or not oldest or len(self.puts) > IN_FLIGHT * PUTTERS):
             put, index, event = self.puts.popleft()
             put.result()
@@ -371,7 +289,7 @@ class _Crew:
             return
         self.ray.wait(list(oldest), timeout=0.05 if self.puts else 1)
         for ref in self.ray.wait(list(oldest), num_returns=len(oldest), timeout=0)[0]:
-            self._take(oldest[ref])
+            oldest[ref]()
         self._watch()
 
     def _take(self, hand: _Hand) -> None:
@@ -383,7 +301,7 @@ class _Crew:
             self._mourn(hand, error)
             return
         took, hand.heard = time.monotonic() - hand.heard, time.monotonic()
-        _, index = hand.asked.popleft()
+        _, index, frame = hand.asked.popleft()
         if index < 0:
             events, hand.node = answer
             self.stillborn = 0
@@ -393,6 +311,40 @@ class _Crew:
         self.longest_s = max(self.longest_s, took)
         event, parcel = answer
         hand.worn = hand.worn or event.get("memory_mb", 0) > local.RECYCLE_MEMORY_MB
+        if event["event"] == "rendered":
+            self.refinery.waiting.append(Raw(index, event, frame))
+        else:
+            self._deliver(index, event, parcel)
+
+    def _take_refined(self, refiner: Refiner) -> None:
+        try:
+            answer = self.ray.get(refiner.asked[0][0])
+        except self.ray.exceptions.ObjectLostError as error:  # frames lay on a node that died: others render them anew
+            lost = [raw.index for raw in refiner.asked.popleft()[1]]
+            self._send_back(lost, f"the node that held rendered frames was lost ({_last_line(error)})")
+            return
+        except self.ray.exceptions.RayTaskError as error:
+            raise UserError(f"a refine actor of --ray failed: {_last_line(error)}") from None
+        except self.ray.exceptions.RayError as error:
+            self._mourn_refiner(refiner, error)
+            return
+        took, refiner.heard = time.monotonic() - refiner.heard, time.monotonic()
+        _, batch = refiner.asked.popleft()
+        if not batch:
+            events, refiner.node, needs = answer
+            self.stillborn = 0
+            for event in events:
+                self._pass_on(event)
+            self.job = self.job or self.ray.put(dataclasses.replace(self.refinery.job, needs=needs))
+            return
+        self.refinery.longest_s = max(self.refinery.longest_s, took)
+        for raw, (event, parcel) in zip(batch, answer, strict=False):  # of a fatal event there is one
+            refiner.worn = refiner.worn or event.get("memory_mb", 0) > local.RECYCLE_MEMORY_MB
+            if event["event"] == "frame":
+                event["seconds"] = round(raw.event["seconds"] + event["seconds"], 3)
+            self._deliver(raw.index, event, parcel)
+
+    def _deliver(self, index: int, event: Event, parcel: Parcel | None) -> None:
         if parcel:
             self.puts.append((self.pool.submit(parcel.deliver, self.writer), index, event))
         else:
@@ -409,14 +361,10 @@ class _Crew:
 
     def _mourn(self, hand: _Hand, error: Exception) -> None:
         """Take leave of an actor: its frames go back, but for one that has killed too many."""
-        why, lost = _last_line(error), hand.unfinished
-        guilty = isinstance(error, self.ray.exceptions.ActorDiedError) and "node has died" not in str(error)
+        why, lost, guilty = _last_line(error), hand.unfinished, self._is_guilty(error)
         self._dismiss(hand)
         if not hand.node:
-            self.stillborn += guilty
-            if self.stillborn >= local.DEATHS:
-                advice = "; install this Facewright on every node" if "No module named" in why else ""
-                raise UserError(f"actors of --ray die while they start: {why}{advice}")
+            self._count_stillborn(guilty, why)
         elif guilty and lost:
             self.emit({"event": "warning", "message": f"an actor died at frame {lost[0]} ({why})"})
             if self._kills(lost[0], hand.node) >= local.DEATHS:
@@ -425,6 +373,35 @@ class _Crew:
             self.emit({"event": "warning", "message": f"an actor was lost ({why}); its frames go to another"})
         if lost or hand.block:
             self.queue.appendleft(lost + hand.block)
+
+    def _mourn_refiner(self, refiner: Refiner, error: Exception) -> None:
+        """Take leave of a refine actor: its frames wait again, but for one that has killed too many."""
+        why, guilty = _last_line(error), self._is_guilty(error)
+        killer = self.refinery.lose(refiner, guilty)
+        if not refiner.node:
+            self._count_stillborn(guilty, why)
+            return
+        self.emit({"event": "warning", "message": f"a refine actor died ({why}); its frames go to another"})
+        if killer:
+            self._quarantine(killer.index, why)
+            self.writer.release(killer.index)
+
+    def _is_guilty(self, error: Exception) -> bool:
+        """Return whether an actor's death was its own, not its node's."""
+        return isinstance(error, self.ray.exceptions.ActorDiedError) and "node has died" not in str(error)
+
+    def _count_stillborn(self, guilty: bool, why: str) -> None:
+        self.stillborn += guilty
+        if self.stillborn >= local.DEATHS:
+            advice = "; install this Facewright on every node" if "No module named" in why else ""
+            raise UserError(f"actors of --ray die while they start: {why}{advice}")
+
+    def _send_back(self, lost: list[int], why: str) -> None:
+        """Let frames that were rendered and lost be rendered anew."""
+        self.emit({"event": "warning", "message": f"{why}; they go to another"})
+        for index in lost:
+            self.writer.release(index)
+        self.queue.appendleft(lost)
 
     def _kills(self, index: int, node: str) -> int:
         """Return how many actors frame `index` has killed, now one on `node`: those whose node died do not count."""
@@ -443,11 +420,14 @@ class _Crew:
         for hand in self.hands:
             if hand.unfinished and now - hand.heard > local.patience(self.station, self.longest_s):
                 self.ray.kill(hand.actor)  # its death is heard of in the next round
-        if any(hand.node for hand in self.hands):
+        for refiner in self.refinery.hung():
+            self.ray.kill(refiner.actor)
+        if any(hand.node for hand in self.hands) or (not self.hands and self.job):
             self.lonely_since = now
         elif now - self.lonely_since > LONELY_S:
             self.lonely_since = float("inf")
-            wish, free = _wish(self.station), self.ray.available_resources()
+            wish = _wish(self.station) if self.job else self.refinery.wish
+            free = self.ray.available_resources()
             message = (
                 f"no actor has started for {LONELY_S:.0f} s: each needs {wish['num_cpus']} processors and "
                 f"{wish['num_gpus']} GPUs of one node, and {free.get('CPU', 0):g} and {free.get('GPU', 0):g} are free "
@@ -465,6 +445,9 @@ class _Crew:
         """Give every actor back; what has arrived is written."""
         for hand in list(self.hands):
             self._dismiss(hand)
+        unrefined = [raw for refiner in list(self.refinery.refiners) for raw in self.refinery.dismiss(refiner)]
+        for raw in (*unrefined, *self.refinery.waiting):
+            self.writer.release(raw.index)
         self.pool.shutdown()
         for _, index, _ in self.puts:
             self.writer.release(index)

@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -32,13 +32,15 @@ from facewright.errors import CheckError, DatasetError, UserError
 from facewright.farm.plan import plan
 from facewright.progress import Emit
 from facewright.recipe import Recipe
+from facewright.refining import OpenRefiner
 from facewright.render import Frame, Renderer
 from facewright.sample import Sample, sample
 
-Refine = Callable[[Frame], Frame]
 RENDERERS = ("cycles", "mock")
 PICTURES = ("rgb", "refined")
 """Layers of every frame, whatever its recipe wants."""
+BATCH = 8
+"""Frames that are refined together where several are at hand; reasoned: they fit any GPU."""
 GPUS = ("cuda", "optix", "hip", "metal", "oneapi")
 DEVICES = ("auto", "cpu", *GPUS)
 
@@ -128,9 +130,30 @@ def open_maker(
 ) -> Iterator[tuple[Callable[..., Frame], dict[str, Any]]]:
     """Yield `make(sample, outputs, following) -> Frame`, which renders, checks and refines, and what it is made of.
 
-    Layers that only the refiner needs are rendered for it and left out of the frame. The renderer's warnings become
-    events. `make` raises CheckError where a truth check fails; its errors carry the frame so far as `frame`. A sample
-    `following` is drafted while this one is rendered.
+    `make` raises CheckError where a truth check fails; its errors carry the frame so far as `frame`.
+    """
+    with (
+        open_finisher(refine, station.refiner_python) as finish,
+        open_renderer(station, recipe, finish.needs, emit) as (render, about),
+    ):
+
+        def make(drawn: Sample, outputs: tuple[str, ...], following: Sample | None = None) -> Frame:
+            (done,) = finish([render(drawn, outputs, following)], outputs)
+            if isinstance(done, Exception):
+                raise done
+            return done
+
+        yield make, about | finish.about
+
+
+@contextlib.contextmanager
+def open_renderer(
+    station: Station, recipe: Recipe, needs: tuple[str, ...], emit: Emit
+) -> Iterator[tuple[Callable[..., Frame], dict[str, Any]]]:
+    """Yield `render(sample, outputs, following) -> Frame`, which renders and checks, and what it is made of.
+
+    Frames hold the layers that a refiner `needs`, too. The renderer's warnings become events. A sample `following` is
+    drafted while this one is rendered. `render` raises as `make` of `open_maker` does.
     """
     from facewright.check import check_frame
 
@@ -142,15 +165,8 @@ def open_maker(
             emit({"event": "warning", "message": str(warning.message)})
         about = {**versions(), **renderer.about}
         ahead = stack.enter_context(Ahead(renderer.draft))
-        refiner, needs = None, ()
-        if refine != "none":
-            from facewright.refining import open_refiner
 
-            refiner = stack.enter_context(open_refiner(refine, station.refiner_python))
-            needs = tuple(name for name in refiner.needs if name not in PICTURES)
-            about["refiner"] = {"spec": refine, **refiner.about}
-
-        def make(drawn: Sample, outputs: tuple[str, ...], following: Sample | None = None) -> Frame:
+        def render(drawn: Sample, outputs: tuple[str, ...], following: Sample | None = None) -> Frame:
             draft = ahead.take(drawn, following)
             frame = renderer(drawn, (*outputs, *(name for name in needs if name not in outputs)), draft)
             try:
@@ -158,17 +174,66 @@ def open_maker(
                 frame.checks = [*frame.checks, *check_frame(frame)]
                 frame.seconds["check"] = time.perf_counter() - start
                 judge(frame)
-                if refiner is not None:
-                    frame = refiner.refine(frame)
-                    judge(frame)
             except Exception as error:
                 vars(error)["frame"] = frame  # for the quarantine
                 raise
-            frame.about = about | refined_by(refine, frame)
-            frame.layers = {name: frame.layers[name] for name in frame.layers if name in (*PICTURES, *outputs)}
+            frame.about = about
             return frame
 
-        yield make, about
+        yield render, about
+
+
+@contextlib.contextmanager
+def open_finisher(refine: str, python: str | None = None, device: str = "cpu") -> Iterator[Finisher]:
+    """Yield the Finisher of refiner `refine`, see refining.open_refiner."""
+    if refine == "none":
+        yield Finisher(refine, None)
+        return
+    from facewright.refining import open_refiner
+
+    with open_refiner(refine, python, device) as refiner:
+        yield Finisher(refine, refiner)
+
+
+class Finisher:
+    """Refines rendered frames, judges them, and leaves out what only the refiner needed.
+
+    `needs` are the layers that it must be given beside PICTURES, `about` what a dataset card says of it.
+    """
+
+    def __init__(self, spec: str, refiner: OpenRefiner | None) -> None:
+        self._spec, self._refiner = spec, refiner
+        self.needs = tuple(name for name in refiner.needs if name not in PICTURES) if refiner else ()
+        self.about: dict[str, Any] = {"refiner": {"spec": spec, **refiner.about}} if refiner else {}
+
+    def __call__(self, frames: Sequence[Frame], outputs: tuple[str, ...]) -> list[Frame | Exception]:
+        """Return the finished frames in order, or why one cannot be; such an error carries the frame as `frame`."""
+        return [self._judged(*pair, outputs) for pair in zip(frames, self._refined(frames), strict=True)]
+
+    def _refined(self, frames: Sequence[Frame]) -> list[Frame | Exception]:
+        if self._refiner is None:
+            return list(frames)
+        try:
+            return list(self._refiner.refine_many(frames))
+        except UserError:
+            raise
+        except Exception as error:  # whatever one frame does, the others are refined
+            if len(frames) > 1:
+                return [done for frame in frames for done in self._refined([frame])]
+            vars(error)["frame"] = frames[0]
+            return [error]
+
+    def _judged(self, frame: Frame, refined: Frame | Exception, outputs: tuple[str, ...]) -> Frame | Exception:
+        if isinstance(refined, Exception):
+            return refined
+        try:
+            judge(refined)
+        except CheckError as error:
+            vars(error)["frame"] = refined
+            return error
+        refined.about = frame.about | self.about | refined_by(self._spec, refined)
+        refined.layers = {name: values for name, values in refined.layers.items() if name in (*PICTURES, *outputs)}
+        return refined
 
 
 def refined_by(spec: str, frame: Frame) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from facewright.geometry.vectors import cross, norm
+
 Array = np.ndarray
 
 
@@ -36,16 +38,16 @@ class Mesh:
 def face_normals(vertices: Array, faces: Array) -> Array:
     """Return (F, 3) unit normals of quads (cross product of the diagonals)."""
     p = vertices[faces]
-    normal = np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1])
-    return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    normal = cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1])
+    return normal / np.maximum(norm(normal), 1e-12)[:, None]
 
 
 def vertex_normals(vertices: Array, faces: Array) -> Array:
     """Return (V, 3) area-weighted unit vertex normals."""
     p = vertices[faces]
-    normal = np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1])
+    normal = cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1])
     total = scatter_sum(faces.ravel(), np.repeat(normal, 4, axis=0), len(vertices))
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+    return total / np.maximum(norm(total), 1e-12)[:, None]
 
 
 def scatter_sum(index: Array, values: Array, count: int) -> Array:
@@ -87,8 +89,7 @@ class Subdivision:
 
     def positions(self, vertices: Array) -> Array:
         """Return the smoothed (V + E + F, k) positions."""
-        face_points = vertices[self.coarse].mean(axis=1)
-        middles = vertices[self.edges].mean(axis=1)
+        face_points, middles = _means(vertices, self.coarse), _means(vertices, self.edges)
         sums = scatter_sum(self.face_edges.ravel(), np.repeat(face_points, 4, axis=0), len(self.edges))
         edge_points = np.where(self._inner[:, None], 0.5 * middles + 0.25 * sums, middles)
         n = np.maximum(self._valence, 1)[:, None].astype(float)
@@ -109,5 +110,12 @@ class Subdivision:
 
     def linear(self, values: Array) -> Array:
         """Return values (V,) or (V, k) interpolated without smoothing: for masks and texture coordinates."""
-        edge, face = values[self.edges].mean(axis=1), values[self.coarse].mean(axis=1)
-        return np.concatenate([values, edge, face])
+        return np.concatenate([values, _means(values, self.edges), _means(values, self.coarse)])
+
+
+def _means(values: Array, ids: Array) -> Array:
+    """Return the means (N, ...) of `values` at each row of `ids` (N, k)."""
+    total = values[ids[:, 0]]
+    for column in ids[:, 1:].T:
+        total = total + values[column]
+    return total / ids.shape[1]

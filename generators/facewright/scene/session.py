@@ -131,7 +131,7 @@ class CyclesRenderer:
         beauty = self._render(scene, "beauty")
         clock.lap("beauty")
         linear = _rgb(beauty).astype(np.float32)
-        layers, truth = self._label_layers(scene, groups, outputs, truth, sample.subject.wear.glasses.index)
+        layers, truth = self._label_layers(scene, groups, outputs, draft)
         layers["glint"] = np.zeros(layers["depth"].shape, np.uint8)
         if len(figure.leds):
             glints, shine = self._glints(scene, groups, figure, truth)
@@ -247,10 +247,11 @@ class CyclesRenderer:
         scene.view_settings.view_transform = "Raw"
 
     def _label_layers(
-        self, scene: Any, groups: dict[str, list[Any]], outputs: tuple[str, ...], truth: Truth, lens_index: float
+        self, scene: Any, groups: dict[str, list[Any]], outputs: tuple[str, ...], draft: Draft
     ) -> tuple[dict[str, Array], Truth]:
         """Return the label layers, and the truth with what they show of visibility, whatever layers are kept."""
-        bpy, layers = self.bpy, {}
+        bpy, layers, truth = self.bpy, {}, draft.truth
+        lens_index = draft.figure.sample.subject.wear.glasses.index
         ids = passes.label_material(bpy, lens_index)
         solid = groups["surface"] + groups["eyes"]
 
@@ -279,6 +280,7 @@ class CyclesRenderer:
         )
         for name in (*passes.SHARES, passes.ROOTS):
             made.view_layers[0].lightgroups.add(name=name)
+        passes.crop(made, _shares_box(draft))
         found = self._render(made, "shares")
 
         def share(name: str) -> Array:
@@ -461,6 +463,33 @@ def _eyes_box(truth: Truth) -> Array | None:
     size = np.array([camera.width, camera.height] * 2)
     inside = [box for box in np.clip(boxes, 0, size).round() if (box[2:] > box[:2]).all()]
     return np.concatenate([np.min(inside, axis=0)[:2], np.max(inside, axis=0)[2:]]) if inside else None
+
+
+def _shares_box(draft: Draft) -> Array:
+    """Return the box (4,) x0, y0, x1, y1 px outside which no strand, nothing worn and no skin under hair is seen.
+
+    What a lens shows lies inside its outline. The whole picture where something is not before the camera.
+    """
+    camera, places = draft.figure.camera, [hairs.points.reshape(-1, 3) for hairs in draft.hair]
+    for part in draft.parts:
+        under = part.points.get("under_hair", np.zeros((len(part.vertices), 1))).any(axis=1)
+        counted = np.isin(part.labels, passes.MATTE_LABELS) | under[part.faces].any(axis=1)
+        places.append(part.vertices[part.faces[counted].ravel()])
+    places += [part.vertices for part in draft.figure.glasses.meshes()] if draft.figure.glasses else []
+    seen = np.concatenate(places) @ camera.rotation.T + camera.translation_mm
+    size = np.array([camera.width, camera.height] * 2)
+    whole = np.concatenate([[0, 0], size[:2]])
+    if seen[:, 2].min() <= STRAND_MARGIN_MM:
+        return whole
+    margin = 1 + STRAND_MARGIN_MM * camera.K[0, 0] / seen[:, 2].min()
+    pixels = camera.project(seen)
+    box = np.concatenate([np.floor(pixels.min(axis=0) - margin), np.ceil(pixels.max(axis=0) + margin)]).clip(0, size)
+    return box if (box[2:] > box[:2]).all() else whole
+
+
+STRAND_MARGIN_MM = 1.0
+"""How far a strand's side or bend lies outside its points; curves of Catmull and Rom swing out by an eighth of a
+segment at most, which are a few mm long where strands bend."""
 
 
 def _rgb(channels: dict[str, Array], name: str = "Combined") -> Array:
