@@ -69,7 +69,7 @@ def test_both_files_give_the_same_picture(pair):
     here, there = load_checkpoint(pair[0]), load_portable(pair[1])
     assert here.scope == there.scope
     random = np.random.default_rng(1)
-    shapes = [(count, 28, 44) for count in (3, guides.CHANNELS, here.scope.noise)]
+    shapes = [(2, count, 28, 44) for count in (3, guides.CHANNELS, here.scope.noise)]
     inputs = [random.uniform(-1, 1, shape).astype(np.float32) for shape in shapes]
     assert np.abs(here(*inputs) - there(*inputs)).max() < TOLERANCE
     assert np.abs(here(*inputs) - inputs[0]).max() > 0.05, "which is not the identity"
