@@ -1,10 +1,12 @@
 """Where the seconds of a labelled frame go, beside bare Cycles, and how they grow.
 
-    python benchmarks/throughput.py [--frames 4] [--only stages curves workers]
+    python benchmarks/throughput.py [--frames 4] [--only stages curves workers] [--recipes face ...]
 
 stages   CPU seconds by stage of each built-in recipe at its own size and samples, encoding and writing included. "bare"
          is the picture's render call on the same built scene once more: what any generator on Cycles must pay. They are
-         measured in turn, frame by frame.
+         measured in turn, frame by frame. `overhead` is all of a frame over that; where the two calls, which do the
+         same, differ, `beside` is steadier: all but the picture, over it. Rows of recipes that were not asked for stay,
+         each says at which commit it was made.
 curves   cost against resolution, samples, hair and frames per subject (recipe `face`, 192 px, 8 samples, one at a time)
 workers  wall and CPU seconds of `facewright generate` with one and two processes of one thread, and with one process of
          two threads; and from its start to the first frame. A process of one thread still uses two cores, one to draft
@@ -92,14 +94,18 @@ def mean(rows: list[dict[str, float]]) -> dict[str, float]:
     return found | {"total": sum(found[name] for name in STAGES)}
 
 
-def stages(renderer: CyclesRenderer, count: int) -> list[dict]:
-    """Return a row for each built-in recipe."""
+def stages(renderer: CyclesRenderer, count: int, names: list[str]) -> list[dict]:
+    """Return a row for each of the built-in recipes `names`."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
     found = []
-    for name in RECIPES:
+    for name in names:
         recipe = Recipe.load(name)
         image = sample(recipe, 0, 0).image
         row = mean(frames(renderer, recipe, count, bare=True))
-        found.append({"recipe": name, "size": f"{image.width} x {image.height}", "samples": image.samples, **row})
+        about = {"recipe": name, "size": f"{image.width} x {image.height}", "samples": image.samples, "commit": commit}
+        found.append({**about, "frames": count, **row})
         print(found[-1], flush=True)
     return found
 
@@ -159,14 +165,17 @@ def markdown(result: dict) -> str:
     lines = ["# Throughput", "", f"{result['machine']}"]
     if "stages" in result:
         lines += ["", "## Stages: CPU seconds a frame, recipes as they are", ""]
-        lines += ["| recipe | " + " | ".join(STAGES) + " | total | bare | overhead | labels' share |"]
-        lines += ["|---|" + "---|" * (len(STAGES) + 4)]
+        lines += [
+            "| recipe | " + " | ".join(STAGES) + " | total | bare | overhead | beside | labels' share | made at |"
+        ]
+        lines += ["|---|" + "---|" * (len(STAGES) + 6)]
         for row in result["stages"]:
             cells = " | ".join(f"{row[name]:.2f}" for name in STAGES)
             over, share = row["total"] / row["bare"] - 1, row["labels"] / row["total"]
+            beside = (row["total"] - row["beauty"]) / row["bare"]
             lines.append(
                 f"| {row['recipe']} {row['size']}, {row['samples']} samples | {cells} | {row['total']:.2f} | "
-                f"{row['bare']:.2f} | {over:.0%} | {share:.0%} |"
+                f"{row['bare']:.2f} | {over:.0%} | {beside:.0%} | {share:.0%} | {row['commit']}, {row['frames']} frames |"
             )
     if "curves" in result:
         lines += ["", "## Curves: recipe `face`, 192 x 192, 8 samples, no glasses, one change at a time", ""]
@@ -198,6 +207,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--only", nargs="+", default=["stages", "curves", "workers"])
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     options = parser.parse_args()
     folder = ROOT / "benchmarks/results"
     path = folder / "throughput.json"
@@ -209,7 +219,9 @@ def main() -> None:
         about = {**renderer.about, "facewright": __version__, "cpu": platform.machine(), "cores": os.cpu_count()}
         result["machine"] = {**about, "load_before": round(os.getloadavg()[0], 1)}
         if "stages" in options.only:
-            result["stages"] = stages(renderer, options.frames)
+            rows = {row["recipe"]: row for row in result.get("stages", [])}
+            rows |= {row["recipe"]: row for row in stages(renderer, options.frames, options.recipes)}
+            result["stages"] = [rows[name] for name in RECIPES if name in rows]
         if "curves" in options.only:
             result["curves"] = curves(renderer, options.frames)
     if "workers" in options.only:

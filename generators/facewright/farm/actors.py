@@ -167,15 +167,17 @@ class RenderActor(_Actor):
 class RefineActor(_Actor):
     """A refiner on some node, on its GPU where it was given one."""
 
+    needs: tuple[str, ...] = ()
+
     def open(self) -> tuple[list[Event], str, tuple[str, ...]]:
         """Open the refiner; return the events up to `worker`, or `fatal`, the node's id, and what layers it needs."""
-        events = self._opened(self._begin)
-        return events, _node(), self.finish.needs if hasattr(self, "finish") else ()
+        return self._opened(self._begin), _node(), self.needs
 
     def _begin(self, events: list[Event]) -> dict[str, Any]:
         device = "cuda" if package("ray", "an actor").get_gpu_ids() else "cpu"
         opening = open_finisher(self.job.refine, self.job.station.refiner_python, device)
         self.finish = self.stack.enter_context(opening)
+        self.needs = self.finish.needs
         return versions() | self.finish.about
 
     def refine(self, *frames: Frame) -> list[tuple[Event, Parcel | None]]:
