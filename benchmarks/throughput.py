@@ -166,7 +166,7 @@ def markdown(result: dict) -> str:
     if "stages" in result:
         lines += ["", "## Stages: CPU seconds a frame, recipes as they are", ""]
         lines += [
-            "| recipe | " + " | ".join(STAGES) + " | total | bare | overhead | beside | labels' share | made at |"
+            "| recipe | " + " | ".join(STAGES) + " | total | bare | overhead | beside | labels' share | commit, frames |"
         ]
         lines += ["|---|" + "---|" * (len(STAGES) + 6)]
         for row in result["stages"]:
@@ -175,7 +175,7 @@ def markdown(result: dict) -> str:
             beside = (row["total"] - row["beauty"]) / row["bare"]
             lines.append(
                 f"| {row['recipe']} {row['size']}, {row['samples']} samples | {cells} | {row['total']:.2f} | "
-                f"{row['bare']:.2f} | {over:.0%} | {beside:.0%} | {share:.0%} | {row['commit']}, {row['frames']} frames |"
+                f"{row['bare']:.2f} | {over:.0%} | {beside:.0%} | {share:.0%} | {row['commit']}, {row['frames']} |"
             )
     if "curves" in result:
         lines += ["", "## Curves: recipe `face`, 192 x 192, 8 samples, no glasses, one change at a time", ""]
