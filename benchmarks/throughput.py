@@ -166,7 +166,7 @@ def markdown(result: dict) -> str:
     if "stages" in result:
         lines += ["", "## Stages: CPU seconds a frame, recipes as they are", ""]
         lines += [
-            "| recipe | " + " | ".join(STAGES) + " | total | bare | overhead | beside | labels' share | commit, frames |"
+            "| recipe | " + " | ".join(STAGES) + " | total | bare | overhead | beside | labels' share | commit, n |"
         ]
         lines += ["|---|" + "---|" * (len(STAGES) + 6)]
         for row in result["stages"]:
