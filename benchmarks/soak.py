@@ -43,9 +43,9 @@ OPEN = ("subject.hair", "subject.wear", "expression", "backdrop.kind")
 
 EXPLAINED = {
     "canonical off visible landmarks, median (mm)": "profiles (50 to 60 degrees) of 6 to 13 mm a pixel, of which one "
-    "landmark was compared, on the bridge of the nose: its pixel showed the background or the far cheek. The labels were "
-    "right and the check was not: seen from aside, it now leaves out landmarks with a pixel beside them that shows no "
-    "head. It was mended while the soak ran on; each of these frames was rendered anew with the mended check and passes.",
+    "landmark was compared, on the bridge of the nose: its pixel showed the background or the far cheek. The labels "
+    "were right and the check was not: seen from aside, it now leaves out landmarks with no head in a pixel beside. "
+    "It was mended while the soak ran on; each of these frames, rendered anew, passes the mended check.",
 }
 """What was found of each kind of failed check."""
 
