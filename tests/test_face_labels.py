@@ -439,3 +439,14 @@ def test_a_profile_of_few_pixels_is_not_compared_with_what_lies_behind(cycles, i
     assert np.linalg.norm(frame.canonical[row, column] - topology().rest[ibug68()[28]]) > 25
     assert frame.truth.landmarks_visible[28]
     assert not [check for check in check_frame(frame) if not check.ok]
+
+
+def test_an_empty_layer_does_not_excuse_itself_in_profile(cycles):
+    one = sample(Recipe.load("face", ["image.samples=1", "image.denoise=false"]), 3, 1)
+    bare = {"subject.wear.glasses.kind": "none", "subject.wear.mask.kind": "none"}
+    size = {"image.width": 96, "image.height": 96, "camera.azimuth_deg": 0.0, "camera.elevation_deg": 0.0}
+    frame = cycles(one.replace({"pose.head_yaw_deg": -50.0, **bare, **size}), ("seg", "canonical"))
+    assert not [check for check in check_frame(frame) if not check.ok]
+    empty = frame.layers | {"canonical": np.zeros_like(frame.canonical)}
+    found = [check.name for check in check_frame(type(frame)(frame.sample, empty, frame.truth)) if not check.ok]
+    assert any(name.startswith("canonical off") for name in found)

@@ -306,9 +306,9 @@ def _firm_landmarks(frame: Frame, layer: Array) -> tuple[Array, Array, Array, fl
 
     Fleshy landmarks on a slope against the view change depth within a pixel; the bridge and lips do not, unless they
     lie on the outline, as in profile: seen so, those are left out beside which `layer` (H, W, C) mm jumps by
-    OUTLINE_MM, or is 0, which large pixels do not tell from a jump. From the front none is, whatever the layer does: a
-    damaged one would excuse itself. A landmark counts as visible when a pixel beside its own shows it; where its own
-    shows a mask or glasses, it is left out.
+    OUTLINE_MM, or `seg` shows the background, which large pixels do not tell from a jump. From the front none is,
+    whatever the layer does: a damaged one would excuse itself. A landmark counts as visible when a pixel beside its own
+    shows it; where its own shows a mask or glasses, it is left out.
     """
     truth = frame.truth
     chosen = np.array([28, 29, 30, 33, 51, 57])
@@ -320,7 +320,8 @@ def _firm_landmarks(frame: Frame, layer: Array) -> tuple[Array, Array, Array, fl
     around = layer[row + step[:, 0], column + step[:, 1]]
     pixel_mm = float(truth.landmarks_3d_mm[chosen, 2].mean() / truth.camera.K[0, 0]) if len(chosen) else 0.0
     firm = np.linalg.norm(around - layer[row, column], axis=2).max(axis=0) < OUTLINE_MM + 3 * pixel_mm
-    firm &= around.any(axis=2).all(axis=0)
+    if "seg" in frame.layers:
+        firm &= (frame.seg[row + step[:, 0], column + step[:, 1]] != Label.BACKGROUND).all(axis=0)
     firm |= _aside(truth, truth.head.translation_mm) < OBLIQUE
     if "seg" in frame.layers:
         firm &= ~np.isin(frame.seg[row, column], COVERING)
