@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import ray as real_ray
 from ray.cluster_utils import Cluster
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from facewright import Recipe, cli
 from facewright.dataset import layout
@@ -240,26 +241,46 @@ def test_a_frame_that_kills_refine_actors_is_set_apart_and_its_neighbours_are_no
 
 
 def test_rendered_frames_that_are_lost_with_their_node_are_rendered_anew(fleet, cluster, tmp_path, monkeypatch):
-    class Slow(actors.RefineActor):
+    count = 24
+
+    class Noting(ray.RenderActor):
+        def render(self, index):
+            answer = super().render(index)
+            (self.job.folder / "logs" / f"rendered-{index}").touch()
+            return answer
+
+    class Waiting(actors.RefineActor):
         def refine(self, *frames):
-            time.sleep(3)
+            deadline = time.monotonic() + 60
+            while len(list(self.job.folder.glob("logs/rendered-*"))) < count and time.monotonic() < deadline:
+                time.sleep(0.1)
             return super().refine(*frames)
 
-    monkeypatch.setattr(refinery, "RefineActor", Slow)
-    recipe = Recipe.load("face", ["image.width=160", "image.height=160"])  # large enough to lie in a node's store
+    class AtHome(refinery.Refinery):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.wish |= {"scheduling_strategy": NodeAffinitySchedulingStrategy(cluster.head_node.node_id, soft=False)}
+
     node = cluster.add_node(num_cpus=4, object_store_memory=STORE)
-    done = []
+    there = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node.node_id, soft=True)}  # while it lives
+    wish = ray._wish
+    monkeypatch.setattr(ray, "_wish", lambda station: wish(station) | there)
+    monkeypatch.setattr(ray, "RenderActor", Noting)
+    monkeypatch.setattr(ray, "Refinery", AtHome)
+    monkeypatch.setattr(refinery, "RefineActor", Waiting)
+    recipe = Recipe.load("face", ["image.width=160", "image.height=160"])  # large enough to lie in a node's store
+    frames = []
 
     def disturb(event):
-        done.append(event["event"])
-        if done.count("frame") == 1:
-            cluster.remove_node(node, allow_graceful=False)
-            done.append("frame")
+        if event["event"] == "frame":
+            frames.append(event)
+            if len(frames) == 1:  # all have been rendered, and no more than two batches can have left the node
+                cluster.remove_node(node, allow_graceful=False)
 
-    failed, events = make(dataclasses.replace(fleet, refiners=1), tmp_path, 24, 2, MOCK, disturb, "webcam", recipe)
+    failed, events = make(dataclasses.replace(fleet, refiners=1), tmp_path, count, 2, MOCK, disturb, "webcam", recipe)
     assert failed == 0
     assert sum("held rendered frames was lost" in event["message"] for event in named(events, "warning"))
-    assert len(named(events, "frame")) == 24
+    assert len(frames) == count
     assert not list((tmp_path / "claims").iterdir())
 
 
