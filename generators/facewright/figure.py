@@ -103,14 +103,27 @@ class Body:
     globes: dict[str, Globe]
 
 
+FOLDED_MM = 0.5
+"""By how much the folds of the lids (eye/folds.py) draw the canthi together; median of 40 people."""
+FISSURE_PASSES = 4
+"""Guesses at how far canthi must move. As a canthus moves out it is drawn in more, so each goes half as far again."""
+
+
 @lru_cache(maxsize=4)
 def body(subject: Subject) -> Body:
-    """Return the resting body of `subject`."""
+    """Return the resting body of `subject`, its fissures so wide that they are as the sample says on the globes."""
     basis = head_basis()
     neutral = basis.neutral(subject.head)
-    vertices = lids.widen(neutral, basis, subject.eye.fissure_mm)
     globes = {side: anatomy.globe(subject.eye, side) for side in SIDES}
-    centres = {side: lids.seat(vertices, basis, side, globes[side], neutral.eyes[k]) for k, side in enumerate(SIDES)}
+    asked = width = subject.eye.fissure_mm + FOLDED_MM
+    for _ in range(FISSURE_PASSES):
+        vertices = lids.widen(neutral, basis, width)
+        centres = {
+            side: lids.seat(vertices, basis, side, globes[side], neutral.eyes[k]) for k, side in enumerate(SIDES)
+        }
+        smooth = topology().positions(vertices)
+        found = [lids.fissure(smooth, basis, side, globes[side], centres[side]) for side in SIDES]
+        width += 1.5 * (asked - sum(found) / len(found))
     middle = 0.5 * (centres["right"] + centres["left"])
     return Body(vertices - middle, {side: centre - middle for side, centre in centres.items()}, globes)
 

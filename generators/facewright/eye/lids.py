@@ -19,7 +19,7 @@ from facewright.geometry.mesh import Subdivision
 
 Array = np.ndarray
 
-TEAR_FILM_MM = 0.14
+TEAR_FILM_MM = 0.19
 """Gap between lid vertices and globe. The tear film itself is 3 um; the rest lets flat faces clear the round globe."""
 COLUMNS = 28
 MEDIAL, LATERAL = 0, 14
@@ -37,9 +37,9 @@ LOOK_UP_DEG, LOOK_DOWN_DEG, LOOK_SIDE_DEG = 28.0, 32.0, 35.0
 
 
 def widen(neutral: Neutral, basis: HeadBasis, fissure_mm: float) -> Array:
-    """Return the (V, 3) resting vertices with both fissures `fissure_mm` wide (canthus to canthus).
+    """Return the (V, 3) resting vertices with both fissures `fissure_mm` wide (canthus to canthus), before any globe.
 
-    Canthi move apart, the medial one 60 % of the way, with a Gaussian falloff of 9 mm. Changes beyond -4..+8 mm are
+    Canthi move apart, the medial one 60 % of the way, with a Gaussian falloff of 9 mm. Changes beyond -4..+16 mm are
     cut there: the basis cannot carry them.
     """
     vertices = neutral.vertices.copy()
@@ -48,7 +48,7 @@ def widen(neutral: Neutral, basis: HeadBasis, fissure_mm: float) -> Array:
         medial, lateral = neutral.vertices[ring[MEDIAL]], neutral.vertices[ring[LATERAL]]
         across = lateral - medial
         width = float(np.linalg.norm(across))
-        change = min(max(fissure_mm - width, -4.0), 8.0) * across / width
+        change = min(max(fissure_mm - width, -4.0), 16.0) * across / width
         for corner, share in ((medial, -0.6), (lateral, 0.4)):
             distance = np.linalg.norm(neutral.vertices - corner, axis=1)
             vertices += share * np.exp(-0.5 * (distance / 9.0) ** 2)[:, None] * change
@@ -63,6 +63,19 @@ def seat(vertices: Array, basis: HeadBasis, side: str, eye: Globe, socket: Array
     offset = reach**2 - np.square(middle[:, :2] - socket[:2]).sum(axis=1)
     depth = float(np.median(middle[:, 2] - np.sqrt(np.maximum(offset, 4.0))))
     return np.array([socket[0], socket[1], depth])
+
+
+def fissure(vertices: Array, basis: HeadBasis, side: str, eye: Globe, centre: Array) -> float:
+    """Return how wide, mm, the fissure of resting, subdivided `vertices` (V, 3) will be once its lids lie on the globe.
+
+    The lateral canthus is drawn back and in by that, by one to four millimetres.
+    """
+    edge, corner = (vertices[basis.rings[side][INNER_EDGE + k]] for k in (0, 1))
+    slide, _ = _gap(edge, eye, centre, np.eye(3))
+    slide = np.where(slide < 0, slide * CONTACT, slide)[[MEDIAL, LATERAL]]
+    near = corner[[MEDIAL, LATERAL]] - centre
+    medial, lateral = near + near / np.linalg.norm(near, axis=1, keepdims=True) * slide[:, None]
+    return float(np.linalg.norm(lateral - medial))
 
 
 def lid_units(side: str, rotation: Array, aperture: float) -> dict[str, float]:

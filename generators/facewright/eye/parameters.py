@@ -295,11 +295,12 @@ class Eye:
         source="reasoned: adults about 28-30 mm (Hall's Handbook of Physical Measurements), children less",
     )
     aperture: float = param(
-        Normal(1.28, 0.15, 0.75, 1.6),
+        Normal(1.42, 0.15, 0.9, 1.75),
         0.3,
         1.8,
         doc="resting height of the fissure: 1 is the basis' own, whose upper lid is low; 0.8 is ptotic",
-        source="reasoned: margin-reflex distances of adults, 4 to 5 mm above, about 5 mm below (here 4.2 and 5.6 mm)",
+        source="so that eyes in masks are as high as in photographs (benchmarks/gap/results/proportions.md): the upper "
+        "lash line of adults is 4.4 mm above the corneal centre, where margin-reflex distances of 4 to 5 mm are usual",
     )
     lash_length_mm: float = param(
         Normal(7.6, 0.9, 5.5, 10),
