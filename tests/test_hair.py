@@ -8,13 +8,13 @@ import pytest
 from raycast import coloured
 
 from facewright import Recipe, figure, labels, sample
-from facewright.face import beard, growth, hair
+from facewright.face import beard, growth, hair, roots
 from facewright.face.haircuts import STYLES
 from facewright.face.landmarks import ibug68
 from facewright.face.parameters import BEARD_STYLES, DYES, HAIRCUTS
 from facewright.face.skin import DYE_COLOURS, beard_colour, brow_colour, dye_colour, hair_colour
 from facewright.face.topology import topology
-from facewright.figure import _hairs, body, eye_rotations, head_surface
+from facewright.figure import body, eye_rotations, head_surface
 from facewright.geometry.mesh import vertex_normals
 from facewright.geometry.polygon import inside_polygon
 from facewright.geometry.strands import Strands
@@ -46,7 +46,7 @@ def head_of(person, mood="neutral"):
 def grown(person, mood="neutral", **changes):
     """Return the head and what grows on it by channel; brows as the list of both."""
     one, surface = head_of(person, mood)
-    found = _hairs(one.replace({f"subject.hair.{name}": value for name, value in changes.items()}), topology(), surface)
+    found = roots.hairs(one.replace({f"subject.hair.{name}": value for name, value in changes.items()}), None, surface)
     return surface, {strand.channel: strand for strand in found}
 
 
@@ -85,7 +85,7 @@ def test_every_name_has_its_numbers():
 @pytest.mark.parametrize("style", STYLES)
 def test_every_haircut_grows_on_every_head(style, person, monkeypatch):
     """Finite, rooted in the scalp, outside the skull, and not before the eyes."""
-    monkeypatch.setattr(figure, "HAIR_WIDTH_MM", 1200.0)
+    monkeypatch.setattr(roots, "HAIR_WIDTH_MM", 1200.0)
     surface, found = grown(person, style=style, length=0.7)
     scalp = found["hair"]
     assert np.isfinite(scalp.points).all()
@@ -108,7 +108,7 @@ def test_every_haircut_grows_on_every_head(style, person, monkeypatch):
 
 
 def test_haircuts_differ(monkeypatch):
-    monkeypatch.setattr(figure, "HAIR_WIDTH_MM", 600.0)
+    monkeypatch.setattr(roots, "HAIR_WIDTH_MM", 600.0)
     lowest = {}
     for style in ("buzz", "bob", "medium", "long"):
         _, found = grown("woman", style=style, length=0.5)
@@ -171,7 +171,7 @@ def test_strands_cover_as_much_whatever_their_number():
     for width in (1024, 128):
         one, surface = head_of("woman")
         wide = one.replace({"image.width": width, "subject.hair.style": "medium"})
-        found = _hairs(wide, topology(), surface)[-1]
+        found = roots.hairs(wide, None, surface)[-1]
         length = np.linalg.norm(np.diff(found.points, axis=1), axis=2)
         area.append((length * (found.radius[:, 1:] + found.radius[:, :-1])).sum())
         assert len(found.points) == growth.strand_budget(5200, one.camera.field_mm / width, 40000)[0]
@@ -192,13 +192,13 @@ def test_a_subject_keeps_its_roots_through_expressions():
 
 def test_brows_are_as_many_as_asked_and_above_the_eyes():
     one, surface = head_of("woman")
-    right, left, _ = _hairs(one, topology(), surface)
-    bushy = _hairs(one.replace({"subject.hair.brow_density": 1.0}), topology(), surface)[0]
+    right, left, _ = roots.hairs(one, None, surface)
+    bushy = roots.hairs(one.replace({"subject.hair.brow_density": 1.0}), None, surface)[0]
     assert len(right.points) == len(left.points) == int(len(bushy.points) * one.subject.hair.brow_density)
     skin = topology().vertices_of("skin", "nose")
     for found, sign in ((right, -1), (left, 1)):
-        roots = found.points[::20, 0]
-        nearest = skin[np.argmin(np.square(roots[:, None] - surface[skin][None]).sum(-1), axis=1)]
+        places = found.points[::20, 0]
+        nearest = skin[np.argmin(np.square(places[:, None] - surface[skin][None]).sum(-1), axis=1)]
         x, y, z = (topology().rest[nearest] * [sign, 1, 1]).T
         assert ((x > 5) & (x < 62) & (y > 6) & (y < 34) & (z > -30)).mean() > 0.98
 
@@ -318,7 +318,7 @@ def test_nothing_that_is_painted_is_no_skin():
     full = {"style": "crew", "beard": "full", "beard_density": 1.0, "brow_density": 1.0}
     one = SMALL.replace({f"subject.hair.{name}": value for name, value in full.items()})
     mesh = topology()
-    under = figure._under_hair(one, mesh)
+    under = roots.under_hair(one, None)
     assert under.sum(axis=1).max() < 0.95
     assert (under.max(axis=0) > 0.5).all()
     skin = mesh.vertices_of("skin", "nose", "neck")
@@ -333,7 +333,7 @@ def test_stubble_and_baldness_alone_name_no_pixel():
         {"subject.hair.style": "bald"},
     ):
         kind = 2 if "subject.hair.beard" in change else 0
-        under = figure._under_hair(SMALL.replace(change), topology())[:, kind]
+        under = roots.under_hair(SMALL.replace(change), None)[:, kind]
         assert 0.1 < under.max() < 0.5
 
 

@@ -11,26 +11,21 @@ from functools import lru_cache
 
 import numpy as np
 
-from facewright import rng
 from facewright.errors import UserError
 from facewright.eye import adnexa, anatomy, folds, lids
 from facewright.eye.anatomy import Globe
-from facewright.face import glasses, wear
-from facewright.face import hair as hair_module
-from facewright.face.basis import head_basis
-from facewright.face.beard import BEARDS, beard_weight, beard_width_mm, grow_beard, shadow_weight
+from facewright.face import glasses, roots, wear
+from facewright.face.basis import Neutral, head_basis
+from facewright.face.beard import shadow_weight
 from facewright.face.cloth import shirt
 from facewright.face.contour import jaw_lines, visible_jaw
 from facewright.face.dentition import dentition
 from facewright.face.expression import arkit_weights, lid_closure
-from facewright.face.growth import grow, strand_budget
-from facewright.face.haircuts import STYLES
-from facewright.face.headshape import HeadShape
 from facewright.face.landmarks import dense478, ibug68, wflw98
 from facewright.face.skin import beard_colour, brow_colour, hair_colour, paint
 from facewright.face.topology import LEVEL, Masks, Topology, masks, neck_share, topology
 from facewright.geometry.camera import WORLD_FROM_HEAD
-from facewright.geometry.mesh import Mesh, vertex_normals
+from facewright.geometry.mesh import Mesh
 from facewright.geometry.rotations import between, head_rotation
 from facewright.geometry.strands import Strands
 from facewright.sample import Sample, Subject
@@ -105,7 +100,7 @@ class Body:
 
 FOLDED_MM = 0.5
 """By how much the folds of the lids (eye/folds.py) draw the canthi together; median of 40 people."""
-FISSURE_PASSES = 4
+FISSURE_PASSES = 3
 """Guesses at how far canthi must move. As a canthus moves out it is drawn in more, so each goes half as far again."""
 
 
@@ -116,16 +111,22 @@ def body(subject: Subject) -> Body:
     neutral = basis.neutral(subject.head)
     globes = {side: anatomy.globe(subject.eye, side) for side in SIDES}
     asked = width = subject.eye.fissure_mm + FOLDED_MM
+    vertices, centres = _seated(neutral, globes, width)
     for _ in range(FISSURE_PASSES):
-        vertices = lids.widen(neutral, basis, width)
-        centres = {
-            side: lids.seat(vertices, basis, side, globes[side], neutral.eyes[k]) for k, side in enumerate(SIDES)
-        }
         smooth = topology().positions(vertices)
         found = [lids.fissure(smooth, basis, side, globes[side], centres[side]) for side in SIDES]
         width += 1.5 * (asked - sum(found) / len(found))
+        vertices, centres = _seated(neutral, globes, width)
     middle = 0.5 * (centres["right"] + centres["left"])
     return Body(vertices - middle, {side: centre - middle for side, centre in centres.items()}, globes)
+
+
+def _seated(neutral: Neutral, globes: dict[str, Globe], width: float) -> tuple[Array, dict[str, Array]]:
+    """Return vertices (V, 3) with fissures `width` mm wide before the lids lie on the globes, and the globes' centres."""
+    vertices = lids.widen(neutral, head_basis(), width)
+    return vertices, {
+        side: lids.seat(vertices, head_basis(), side, globes[side], neutral.eyes[k]) for k, side in enumerate(SIDES)
+    }
 
 
 def near_side(sample: Sample) -> str | None:
@@ -216,7 +217,7 @@ def strands(figure: Figure) -> list[Strands]:
     near = near_side(figure.sample)
     found = [hairs for side in SIDES for hairs in _lashes(figure, side)]
     hat, on = figure.sample.subject.wear.hat, _worn_on(figure.head)
-    for hairs in _hairs(figure.sample, topology(near), figure.head):
+    for hairs in roots.hairs(figure.sample, near, figure.head):
         if hairs.channel != "hair":
             found.append(hairs)
         elif hat.kind != "headscarf":  # which hides it all
@@ -421,7 +422,7 @@ _OTHER_PARTS = {
 
 def _head_meshes(sample: Sample, mesh: Topology, shade: Masks, head: Array) -> list[Mesh]:
     """Return skin, mouth, tongue and conjunctival sockets in head mm."""
-    under = _under_hair(sample, mesh)
+    under = roots.under_hair(sample, near_side(sample))
     points = {
         "rest": mesh.rest,
         "head": shade.head,
@@ -448,7 +449,7 @@ def _lid_place(near: str | None, count: int) -> Array:
 
 
 def _shaded_albedo(sample: Sample, mesh: Topology, share: Array) -> Array:
-    """Return the skin's albedo (V, 3), coloured by the `share` (V, 3) of hair, brows and beard, see `_under_hair`."""
+    """Return the skin's albedo (V, 3), coloured by the `share` (V, 3) of hair, brows and beard, see face/roots.py."""
     subject, spectrum = sample.subject, sample.image.spectrum
     skin = paint(subject.skin, near_side(sample), spectrum)
     hair = subject.hair
@@ -460,46 +461,9 @@ def _shaded_albedo(sample: Sample, mesh: Topology, share: Array) -> Array:
     return skin * (1 - share.sum(axis=1, keepdims=True)) + share @ colours
 
 
-def _under_hair(sample: Sample, mesh: Topology) -> Array:
-    """Return the share (V, 3) of the skin that is coloured like the hair, brow and beard that grow from it.
-
-    It stands in for hairs finer than the strands: it is dark and dull, and labels count it (labels.with_strands). A
-    beard's share comes first, then the brow's; together they never pass 1.
-    """
-    hair, near = sample.subject.hair, near_side(sample)
-    scalp = 0.8 * _scalp(hair.style, near) * min(1.0, STYLES[hair.style].density)
-    brow = 0.6 * hair.brow_density * hair_module.brow_weight(mesh.rest, hair.brow_width, hair.brow_arch)
-    beard = 0.55 * beard_weight(hair, mesh.rest)
-    if hair.beard != "none":
-        beard *= BEARDS[hair.beard].density
-    shares = np.stack([scalp * (1 - brow) * (1 - beard), brow * (1 - beard), beard], axis=1)
-    return shares * _hairy(near)[:, None]
-
-
-@lru_cache(maxsize=4)
-def _hairy(near: str | None) -> Array:
-    """Return which vertices (V,) of `topology(near)` hair can grow from: neither ears nor lips."""
-    mesh = topology(near)
-    hairy = np.zeros(len(mesh.rest), bool)
-    hairy[mesh.vertices_of(*HAIRY)] = True
-    return hairy
-
-
-HAIRY = ("skin", "nose", "neck")
-"""Parts that hairs grow from."""
-
-
 SHAVED_SHARE, SHAVED_TINT = 0.55, np.array([0.94, 1.0, 1.08])
 """Greatest share of shaved roots in the skin's albedo, and their tint: dark hair under light skin looks blue-grey, as
 red light goes round it and blue does not; reasoned."""
-
-
-@lru_cache(maxsize=4)
-def _scalp(style: str, near: str | None) -> Array:
-    """Return the density of head hair (V,) on `topology(near)` under a style's hairline."""
-    rest = topology(near).rest
-    weight = hair_module.scalp_weight(rest, STYLES[style].receding)
-    return weight * np.clip((40 - rest[:, 1]) / 10, 0, 1) if style == "bald" else weight
 
 
 def _cut(
@@ -623,99 +587,3 @@ def _loop(ring: Array, steps: list, vertices: Array) -> Array:
         between_ids = step.count + np.searchsorted(keys, low * step.count + high)
         ring = np.stack([ring, between_ids], axis=1).ravel()
     return vertices[ring]
-
-
-def _hairs(sample: Sample, mesh: Topology, head: Array) -> list[Strands]:
-    """Return brows and head hair in head mm; the number of strands adapts to the picture's scale."""
-    subject = sample.subject
-    seed = (sample.seed, sample.subject_index)
-    normals = vertex_normals(head, mesh.faces)
-    brow_count = int(2300 * subject.hair.brow_density)
-    skin = topology().vertices_of("skin", "nose")  # brows need no finer surface than the common mesh, and no socket
-    found = [
-        hair_module.brows(
-            subject.hair, mesh.rest[skin], head[skin], normals[skin], side, seed, brow_count, subject.head.gender
-        )
-        for side in SIDES
-    ]
-    style = STYLES[subject.hair.style]
-    width, limit = (EYE_WIDTH_MM, 10000) if sample.scene == "eye" else (HAIR_WIDTH_MM, 40000)
-    count, radius = strand_budget(width * style.density, sample.camera.field_mm / sample.image.width, limit)
-    weight = _scalp(subject.hair.style, near_side(sample))
-    names = head_basis().part_names
-    skin_faces = mesh.faces[np.isin(mesh.part, [names.index("skin"), names.index("neck")])]
-    roots, root_normals, rest_roots = _scatter(skin_faces, mesh.rest, weight, head, normals, count, seed, "hair")
-    shape = _head_shape(mesh, head)
-    found.append(grow(subject.hair, roots, root_normals, rest_roots, shape, seed, radius))
-    if subject.hair.beard != "none":
-        found.append(_beard(sample, mesh, skin_faces, head, normals, shape))
-    return found
-
-
-def _beard(sample: Sample, mesh: Topology, faces: Array, head: Array, normals: Array, shape: HeadShape) -> Strands:
-    """Return the beard in head mm, grown on `faces` of the face and neck."""
-    hair, seed = sample.subject.hair, (sample.seed, sample.subject_index)
-    weight = beard_weight(hair, mesh.rest)
-    area = float(_face_areas(faces, mesh.rest, weight).sum())
-    pixel_mm = sample.camera.field_mm / sample.image.width
-    count, radius = strand_budget(beard_width_mm(hair, area), pixel_mm, 4000 if sample.scene == "eye" else 20000)
-    roots, root_normals, rest_roots = _scatter(faces, mesh.rest, weight, head, normals, count, seed, "beard")
-    lips = head[mesh.vertices_of("upper_lip", "lower_lip")]
-    return grow_beard(hair, roots, root_normals, rest_roots, shape, lips, seed, radius)
-
-
-def _head_shape(mesh: Topology, head: Array) -> HeadShape:
-    """Return the surface that hair lies on, ears and shirt included."""
-    skull = mesh.vertices_of("skin", "neck", "nose", "right_ear", "left_ear")
-    body = head[mesh.vertices_of("neck", "torso")]
-    vault = mesh.vertices_of("skin")
-    low, high = np.percentile(mesh.rest[vault], [2, 98], axis=0), np.percentile(head[vault], [2, 98], axis=0)
-    scale = (high[1] - high[0]) / (low[1] - low[0])
-    offset = high[0] - scale * low[0]
-    offset[0] = 0.0
-    return HeadShape(head[skull], body, scale, offset)
-
-
-HAIR_WIDTH_MM, EYE_WIDTH_MM = 5200.0, 1800.0
-"""Sum of the widths of all hairs of a full head: 100 000 of 0.07 mm are 7000 mm, of which many lie in each other's
-shadow; less in eye scenes, where head hair hardly enters the picture. Judged on contact sheets."""
-
-
-def _face_areas(faces: Array, rest: Array, weight: Array) -> Array:
-    """Return the areas (F,) in mm2 of quads on the template, times the mean `weight` (V,) of their corners."""
-    p = rest[faces]
-    area = 0.5 * np.linalg.norm(np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 1]), axis=1)
-    return area * weight[faces].mean(axis=1)
-
-
-def _scatter(
-    faces: Array,
-    rest: Array,
-    weight: Array,
-    surface: Array,
-    normals: Array,
-    count: int,
-    seed: tuple[int, int],
-    name: str,
-) -> tuple[Array, Array, Array]:
-    """Return `count` points (N, 3) on `surface`, their normals, and the same points on the template.
-
-    They are drawn by area and `weight` on the resting topology, so expression does not move hairs about.
-    """
-    total = np.cumsum(_face_areas(faces, rest, weight))
-    u = rng.numbers(*seed, f"{name}.roots", count, 3)
-    strata = (np.arange(count) + u[:, 0]) / count
-    face = faces[np.searchsorted(total, strata * total[-1], side="right").clip(max=len(faces) - 1)]
-    s, t = u[:, 1:2], u[:, 2:3]
-
-    def blend(values: Array) -> Array:
-        corners = values[face]
-        return (
-            (1 - s) * (1 - t) * corners[:, 0]
-            + s * (1 - t) * corners[:, 1]
-            + s * t * corners[:, 2]
-            + (1 - s) * t * corners[:, 3]
-        )
-
-    normal = blend(normals)
-    return blend(surface), normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9), blend(rest)
