@@ -122,7 +122,7 @@ def body(subject: Subject) -> Body:
 
 
 def _seated(neutral: Neutral, globes: dict[str, Globe], width: float) -> tuple[Array, dict[str, Array]]:
-    """Return vertices (V, 3) with fissures `width` mm wide before the lids lie on the globes, and the globes' centres."""
+    """Return vertices (V, 3) with fissures `width` mm wide before lids lie on globes, and the globes' centres."""
     vertices = lids.widen(neutral, head_basis(), width)
     return vertices, {
         side: lids.seat(vertices, head_basis(), side, globes[side], neutral.eyes[k]) for k, side in enumerate(SIDES)
