@@ -284,6 +284,36 @@ def test_rendered_frames_that_are_lost_with_their_node_are_rendered_anew(fleet, 
     assert not list((tmp_path / "claims").iterdir())
 
 
+def test_refine_actors_without_work_are_given_back_but_for_the_last(fleet, tmp_path, monkeypatch):
+    """Twenty frames wait and want three actors; when all are refined, one stays for those that may come."""
+    monkeypatch.setattr(refinery, "IDLE_S", 1.0)
+    generate(Order(RECIPE, seed=5, count=1, refine="webcam"), tmp_path, MOCK, 0, lambda event: None)
+    writer = Writer.join(tmp_path)
+    crew = refinery.Refinery(fleet.ray, actors.Job.of(writer, RECIPE, MOCK), 3)
+    crew.wish["num_cpus"] = 0
+    crew.waiting.extend(refinery.Raw(index, {}, None) for index in range(20))
+    crew.hire()
+    hired = list(crew.refiners)
+    assert len(hired) == 3
+    crew.waiting.clear()
+    deadline = time.monotonic() + 60
+    while not all(refiner.node for refiner in hired):
+        assert time.monotonic() < deadline
+        for refiner in hired:
+            if not refiner.node:
+                refiner.node = fleet.ray.get(refiner.asked.popleft()[0])[1]
+                refiner.heard = time.monotonic()
+    crew.hire()
+    assert len(crew.refiners) == 3, "none has been idle for long"
+    time.sleep(1.1)
+    crew.hire()
+    (last,) = crew.refiners
+    for gone in set(hired) - {last}:
+        with pytest.raises(fleet.ray.exceptions.ActorDiedError):
+            fleet.ray.get(gone.actor.open.remote())
+    crew.dismiss(last)
+
+
 @pytest.mark.parametrize("words", [[], ["--refine", "webcam"], ["--ray", "local"]])
 def test_refine_actors_are_for_a_cluster_that_refines(tmp_path, capsys, words):
     folder = tmp_path / "d"

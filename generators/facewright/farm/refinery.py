@@ -19,6 +19,9 @@ from facewright.progress import Event
 
 IN_FLIGHT = 2
 """Batches asked of a refiner at a time: one is refined while the next one's frames travel."""
+IDLE_S = 30.0
+"""An actor that has had no work for this long goes back to the cluster, but for the last one: to start one takes half
+that."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,12 @@ class Refinery:
         return len(self.waiting) >= IN_FLIGHT * BATCH * max(1, len(self.refiners))
 
     def hire(self) -> None:
-        """Ask the cluster for a first actor, and for more as frames wait; give back those that are worn."""
-        for refiner in [refiner for refiner in self.refiners if refiner.worn and not refiner.unfinished]:
-            self.dismiss(refiner)
+        """Ask the cluster for a first actor, and for more as frames wait; give back those that are worn or idle."""
         wanted = min(self.most, 1 + len(self.waiting) // BATCH)
+        for refiner in [refiner for refiner in self.refiners if refiner.node and not refiner.unfinished]:
+            idle = time.monotonic() - refiner.heard > IDLE_S and len(self.refiners) > wanted
+            if refiner.worn or idle:
+                self.dismiss(refiner)
         for _ in range(wanted - len(self.refiners)):
             actor = self.ray.remote(RefineActor).options(**self.wish).remote(self._job)
             self.refiners.append(Refiner(actor))
