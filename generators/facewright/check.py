@@ -32,8 +32,6 @@ SMALLEST_GLINT_PX = 4
 """Glints with fewer pixels are too coarse for centres."""
 LENS_MM = 9.0
 """Depth of a lens seen from the side: sagitta and thickness of thick ones; reasoned."""
-OUTLINE_MM = 12.0
-"""Jump between neighbouring pixels that is an outline and no slope: lips and the tip of the nose stand out less."""
 OBLIQUE = 0.6
 """Sine of the angle (37 deg) from which on the bridge of the nose and the lips may lie on the face's outline."""
 DEPTH_MM = 0.6
@@ -278,12 +276,9 @@ def _depth(frame: Frame) -> list[Check]:
         for eye in truth.eyes.values():  # a lens shows what lies elsewhere, and depth knows no lenses
             bare = bare[~_on_lens(bare, eye, truth)]
         checks.append(Check("labelled pixels without depth (count)", float(len(bare)), 0.0))
-    chosen, row, column, pixel_mm = _firm_landmarks(frame, depth[..., None])
-    if len(chosen):
-        error = np.abs(depth[row, column] - truth.landmarks_3d_mm[chosen, 2])
-        checks.append(
-            Check("depth off visible landmarks, median (mm)", float(np.median(error)), DEPTH_MM + 2 * pixel_mm)
-        )
+    off, pixel_mm = _off_landmarks(frame, depth[..., None], truth.landmarks_3d_mm[:, 2:])
+    if len(off):
+        checks.append(Check("depth off visible landmarks, median (mm)", float(np.median(off)), DEPTH_MM + 2 * pixel_mm))
     return checks
 
 
@@ -301,14 +296,13 @@ def _aside(truth: Truth, point: Array) -> float:
     return float(np.linalg.norm(np.cross(truth.head.rotation[:, 2], point / np.linalg.norm(point))))
 
 
-def _firm_landmarks(frame: Frame, layer: Array) -> tuple[Array, Array, Array, float]:
-    """Return visible landmarks of nose and lips, row and column of their pixels, and a pixel's size there in mm.
+def _off_landmarks(frame: Frame, layer: Array, wanted: Array) -> tuple[Array, float]:
+    """Return how far (N,) mm `layer` (H, W, C) is from `wanted` (68, C) at visible landmarks of nose and lips.
 
-    Fleshy landmarks on a slope against the view change depth within a pixel; the bridge and lips do not, unless they
-    lie on the outline, as in profile: seen so, those are left out beside which `layer` (H, W, C) mm jumps by
-    OUTLINE_MM, or `seg` shows the background, which large pixels do not tell from a jump. From the front none is,
-    whatever the layer does: a damaged one would excuse itself. A landmark counts as visible when a pixel beside its own
-    shows it; where its own shows a mask or glasses, it is left out.
+    And a pixel's size there in mm. Fleshy landmarks on a slope against the view change depth within a pixel; the bridge
+    and lips do not, unless they lie on the outline, as in profile: the pixel that they fall into may then show what is
+    behind. So from aside (OBLIQUE) the nearest of it and its eight neighbours counts, as a landmark is visible when one
+    of them shows it. Where its own pixel shows a mask or glasses, a landmark is left out.
     """
     truth = frame.truth
     chosen = np.array([28, 29, 30, 33, 51, 57])
@@ -316,24 +310,21 @@ def _firm_landmarks(frame: Frame, layer: Array) -> tuple[Array, Array, Array, fl
     inside = ((straight >= 1) & (straight < (truth.camera.width - 1, truth.camera.height - 1))).all(axis=1)
     chosen = chosen[truth.landmarks_visible[chosen] & inside[chosen]]
     column, row = np.floor(straight[chosen]).astype(int).T
-    step = np.array([(dr, dc) for dr in (-1, 0, 1) for dc in (-1, 0, 1)])[..., None]
-    around = layer[row + step[:, 0], column + step[:, 1]]
+    if "seg" in frame.layers:
+        bare = ~np.isin(frame.seg[row, column], COVERING)
+        chosen, row, column = chosen[bare], row[bare], column[bare]
     pixel_mm = float(truth.landmarks_3d_mm[chosen, 2].mean() / truth.camera.K[0, 0]) if len(chosen) else 0.0
-    firm = np.linalg.norm(around - layer[row, column], axis=2).max(axis=0) < OUTLINE_MM + 3 * pixel_mm
-    if "seg" in frame.layers:
-        firm &= (frame.seg[row + step[:, 0], column + step[:, 1]] != Label.BACKGROUND).all(axis=0)
-    firm |= _aside(truth, truth.head.translation_mm) < OBLIQUE
-    if "seg" in frame.layers:
-        firm &= ~np.isin(frame.seg[row, column], COVERING)
-    return chosen[firm], row[firm], column[firm], pixel_mm
+    reach = (-1, 0, 1) if _aside(truth, truth.head.translation_mm) > OBLIQUE else (0,)
+    step = np.array([(dr, dc) for dr in reach for dc in reach])[..., None]
+    off = np.linalg.norm(layer[row + step[:, 0], column + step[:, 1]] - wanted[chosen], axis=2)
+    return off.min(axis=0), pixel_mm
 
 
 def _canonical(frame: Frame) -> list[Check]:
     """Visible landmarks must lie where the template has them."""
     checks = [Check("canonical not finite (count)", float(np.count_nonzero(~np.isfinite(frame.canonical))), 0.0)]
-    chosen, row, column, pixel_mm = _firm_landmarks(frame, frame.canonical)
-    if len(chosen):
-        off = np.linalg.norm(frame.canonical[row, column] - topology().rest[ibug68()[chosen]], axis=1)
+    off, pixel_mm = _off_landmarks(frame, frame.canonical, topology().rest[ibug68()])
+    if len(off):
         checks.append(
             Check("canonical off visible landmarks, median (mm)", float(np.median(off)), CANONICAL_MM + 2 * pixel_mm)
         )
