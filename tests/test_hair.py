@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from raycast import coloured
 
-from facewright import Recipe, figure, labels, sample
-from facewright.face import beard, growth, hair, roots
+from facewright import Recipe, figure, labels, roots, sample
+from facewright.face import beard, growth, hair
 from facewright.face.haircuts import STYLES
 from facewright.face.landmarks import ibug68
 from facewright.face.parameters import BEARD_STYLES, DYES, HAIRCUTS

@@ -185,7 +185,7 @@ def test_a_hanging_actor_is_replaced(fleet, tmp_path, monkeypatch, reference):
     monkeypatch.setattr(ray, "RenderActor", Slow)
     failed, events = make(fleet, tmp_path, count=2, workers=1, station=Station(renderer="mock", timeout=15))
     assert failed == 0
-    assert named(events, "warning")[0]["message"].startswith("an actor died at frame 1")
+    assert any(event["message"].startswith("an actor died at frame 1") for event in named(events, "warning"))
     assert content(tmp_path) == first(reference, 2)
 
 
@@ -236,7 +236,7 @@ def test_a_frame_that_kills_refine_actors_is_set_apart_and_its_neighbours_are_no
     assert "frame 4 killed 2 actors" in (tmp_path / "quarantine/000004/error.txt").read_text()
     found = content(tmp_path)
     assert found == {name: data for name, data in refined.items() if not name.startswith("000004")}
-    assert named(events, "warning")[0]["message"].startswith("a refine actor died")
+    assert any(event["message"].startswith("a refine actor died") for event in named(events, "warning"))
     assert not list((tmp_path / "claims").iterdir())
 
 

@@ -11,10 +11,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from facewright import roots
 from facewright.errors import UserError
 from facewright.eye import adnexa, anatomy, folds, lids
 from facewright.eye.anatomy import Globe
-from facewright.face import glasses, roots, wear
+from facewright.face import glasses, wear
 from facewright.face.basis import Neutral, head_basis
 from facewright.face.beard import shadow_weight
 from facewright.face.cloth import shirt
@@ -449,7 +450,7 @@ def _lid_place(near: str | None, count: int) -> Array:
 
 
 def _shaded_albedo(sample: Sample, mesh: Topology, share: Array) -> Array:
-    """Return the skin's albedo (V, 3), coloured by the `share` (V, 3) of hair, brows and beard, see face/roots.py."""
+    """Return the skin's albedo (V, 3), coloured by the `share` (V, 3) of hair, brows and beard, see roots.py."""
     subject, spectrum = sample.subject, sample.image.spectrum
     skin = paint(subject.skin, near_side(sample), spectrum)
     hair = subject.hair

@@ -35,22 +35,20 @@ KEY_KINDS = ("softbox", "window", "screen", "ring", "flash")
 BACKDROPS = ("map", "blur", "paper", "wall", "room", "garden", "bokeh", "picture")
 
 
-AT_CAMERA_SHARE, AT_CAMERA_DEG = 0.75, 4.0
-"""Share of people who look into the lens where gaze is counted from the camera, and how far off they look at most;
-reasoned for portraits and calls."""
-_NEAR = Normal(0, 1.5, -AT_CAMERA_DEG, AT_CAMERA_DEG)
+def _gaze(sd: float, low: float, high: float, mean: float = 0.0) -> Given:
+    """Return a Given for a gaze angle: round the head's axis, or, where it is counted from the camera, mostly at it."""
+    wide, near = Normal(mean, sd, low, high), Normal(0, 1.5, -4, 4)
+
+    def draw(values: Mapping[str, Any], u: Sequence[float]) -> float:
+        at_camera = values["gaze.reference"] == "camera" and u[1] < AT_CAMERA_SHARE
+        return float((near if at_camera else wide).draw(u[:1]))
+
+    return Given(draw, 2)
 
 
-def _gaze_yaw(values: Mapping[str, Any], u: Sequence[float]) -> float:
-    """Draw yaw: round the head's axis, or, where it is counted from the camera, mostly at it."""
-    at_camera = values["gaze.reference"] == "camera" and u[1] < AT_CAMERA_SHARE
-    return float((_NEAR if at_camera else Normal(0, 14, -35, 35)).draw(u[:1]))
-
-
-def _gaze_pitch(values: Mapping[str, Any], u: Sequence[float]) -> float:
-    """Draw pitch: who looks at the camera in yaw looks at it in pitch too."""
-    at_camera = values["gaze.reference"] == "camera" and abs(values["gaze.yaw_deg"]) < AT_CAMERA_DEG
-    return float((_NEAR if at_camera else Normal(-3, 10, -28, 25)).draw(u[:1]))
+AT_CAMERA_SHARE = 0.87
+"""Share of people whose yaw, and of those whose pitch, is the camera's where gaze is counted from it: three quarters
+look into the lens; reasoned for portraits and calls."""
 
 
 def _key_strength(values: Mapping[str, Any], u: Sequence[float]) -> float:
@@ -75,8 +73,8 @@ class Gaze:
         choices=("head", "camera"),
         doc="direction that yaw and pitch are counted from: the head's forward axis, or the line to the camera",
     )
-    yaw_deg: float = param(Given(_gaze_yaw, 2), -60, 60, unit="deg", doc="+ toward image-left of a frontal face")
-    pitch_deg: float = param(Given(_gaze_pitch), -45, 40, unit="deg", doc="+ up")
+    yaw_deg: float = param(_gaze(14, -35, 35), -60, 60, unit="deg", doc="+ toward image-left of a frontal face")
+    pitch_deg: float = param(_gaze(10, -28, 25, -3), -45, 40, unit="deg", doc="+ up")
     distance_mm: float = param(LogUniform(300, 3000), 100, 100000, unit="mm", doc="to the fixated point")
 
 

@@ -1,7 +1,7 @@
 """Where hairs grow on a head, how many, and how much of the skin under them is coloured like them.
 
-`near` says which topology the head has (face/topology.py). What hairs then look like is hair.py's, growth.py's and
-beard.py's.
+`near` says which topology the head has (face/topology.py). What hairs then look like is up to hair, growth and beard
+in face/.
 """
 
 from __future__ import annotations
