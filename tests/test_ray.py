@@ -1,6 +1,7 @@
 """Many machines: whatever dies on the way, a cluster makes the dataset that one process makes."""
 
 import dataclasses
+import importlib.util
 import json
 import os
 import signal
@@ -28,7 +29,8 @@ from facewright.farm.worker import Station, work
 
 SMALL = ("image.width=48", "image.height=48")
 RECIPE = Recipe.load("face", [*SMALL, "frames_per_subject=3"])
-MOCK = Station(renderer="mock")
+TORCH = None if importlib.util.find_spec("torch") else os.environ.get("FACEWRIGHT_TORCH_PYTHON")
+MOCK = Station(renderer="mock", refiner_python=TORCH)
 FRAMES = 9
 STORE = 80_000_000  # bytes, the least that Ray takes
 
@@ -51,6 +53,21 @@ def cluster():
 def fleet(cluster):
     with ray.connect(cluster.address) as fleet:
         yield fleet
+
+
+@pytest.fixture
+def second(cluster):
+    """Return a function that adds a node of so many processors; it is gone after the test, as the next expects."""
+    nodes = []
+
+    def add(num_cpus):
+        nodes.append(cluster.add_node(num_cpus=num_cpus, object_store_memory=STORE))
+        return nodes[-1]
+
+    yield add
+    for node in nodes:
+        if node in cluster.worker_nodes:
+            cluster.remove_node(node, allow_graceful=False)
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +127,14 @@ def _descendants(pid, name):
     return found
 
 
-def test_killed_actors_and_a_lost_node_cost_nothing_but_time(fleet, cluster, tmp_path, reference, monkeypatch):
+def test_killed_actors_and_a_lost_node_cost_nothing_but_time(fleet, cluster, second, tmp_path, reference, monkeypatch):
     class Unhurried(ray.RenderActor):
         def render(self, index):
             time.sleep(0.2)
             return super().render(index)
 
     monkeypatch.setattr(ray, "RenderActor", Unhurried)
-    node = cluster.add_node(num_cpus=2, object_store_memory=STORE)
+    node = second(2)
     frames, (raylet,) = [], node.all_processes["raylet"]
 
     def disturb(event):
@@ -245,7 +262,7 @@ def test_a_frame_that_kills_refine_actors_is_set_apart_and_its_neighbours_are_no
     assert not list((tmp_path / "claims").iterdir())
 
 
-def test_rendered_frames_that_are_lost_with_their_node_are_rendered_anew(fleet, cluster, tmp_path, monkeypatch):
+def test_rendered_frames_that_are_lost_with_their_node_are_rendered_anew(fleet, cluster, second, tmp_path, monkeypatch):
     count = 24
 
     class Noting(ray.RenderActor):
@@ -266,7 +283,7 @@ def test_rendered_frames_that_are_lost_with_their_node_are_rendered_anew(fleet, 
             super().__init__(*args)
             self.wish |= {"scheduling_strategy": NodeAffinitySchedulingStrategy(cluster.head_node.node_id, soft=False)}
 
-    node = cluster.add_node(num_cpus=4, object_store_memory=STORE)
+    node = second(4)
     there = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node.node_id, soft=True)}  # while it lives
     wish = ray._wish
     monkeypatch.setattr(ray, "_wish", lambda station: wish(station) | there)
