@@ -102,7 +102,7 @@ def _zone(name: str, rest: Array, uneven: Array, soft: float) -> Array:
         floor = np.interp(z, [-70, -50, -20, 20], [-84, -104, -124, -136])
         return over(edge + 4 - y, 5) * over(y - floor + 2 * uneven, 8) * over(z + 68, 6)
     if name == "sideburn":
-        return over(z + 66, 4) * over(-44 - z, 5) * over(y + 34, 6) * over(22 - y, 6)
+        return over(z + 61, 4) * over(-44 - z, 5) * over(y + 34, 6) * over(22 - y, 6)
     return over(cheek_line - y, 5) * over(y - edge + 4, 4) * over(z + 66, 5) * over(-16 - z + uneven, 6)  # chop
 
 

@@ -29,8 +29,9 @@ STRAYS = 0.03
 DOWN = np.array([0.0, -1.0, 0.0], np.float32)
 FACE_HALF_MM = np.array([[-170, 40], [-112, 44], [-80, 55], [-40, 66], [0, 70], [20, 66], [45, 46], [66, 0]], float)
 """Template height and the half width round the midline that loose hair keeps off: the face from mouth to temples."""
-EYE_TOP_MM, EYE_HALF_MM = 12.0, 52.0
-"""Nothing hangs lower than this in front of the eyes, whose openings reach y = 7 on the template."""
+EYE_TOP_MM, EYE_HALF_MM = 14.0, 52.0
+"""Nothing hangs lower than this in front of the eyes, on the template: their openings reach y = 7 there, and on a grown
+head lie up to 5 mm higher (basis.GROWN)."""
 
 
 def strand_budget(width_sum_mm: float, pixel_mm: float, limit: int) -> tuple[int, float]:
