@@ -18,15 +18,18 @@ OFFSET_MM, HEM_MM = 5.0, 3.5
 """Distance of the cloth from the skin, and depth of the folded hem."""
 SKIRT_MM = 320.0
 """How far the cloth hangs below the cut of the torso, so that small bodies fill a picture framed for adults."""
-NECKLINE = {"crew": -143.0, "v_neck": -146.0, "high": -124.0, "collar": -141.0}
+NECKLINE = {
+    "crew": -143.0, "v_neck": -146.0, "high": -124.0, "collar": -141.0, "scoop": -152.0, "off_shoulder": -212.0
+}  # fmt: skip
 """Height of the neckline at the side of the neck, mm below the eyes' middle on the template."""
 
 
 @cache
-def _pattern(style: str) -> tuple[Array, Array, list[Subdivision], Array, Array, Array]:
+def _pattern(style: str) -> tuple[Array, Array, list[Subdivision], Array, Array, Array, Array]:
     """Return used basis vertices, cloth quads over them and subdivisions of these with hem and skirt.
 
-    Then the vertices of the neck's rim and of the foot, and how far the rim moves down (or up) in mm.
+    Then the vertices of the neck's rim (n,) and of the foot, how far the rim moves down (or up) in mm (n,), and which
+    two of it are a rim vertex's neighbours (n, 2).
     """
     basis = head_basis()
     rest = basis.template - basis.origin
@@ -40,7 +43,8 @@ def _pattern(style: str) -> tuple[Array, Array, list[Subdivision], Array, Array,
     border = {tuple(edge) for edge in keys[counts == 1].tolist()}
     top = rest[used][:, 1] > -240
     border_edges = np.array([edge for edge in ends.tolist() if tuple(sorted(edge)) in border])
-    rim, hem = _strip(border_edges[top[border_edges].all(axis=1)], len(used))
+    rim_edges = border_edges[top[border_edges].all(axis=1)]
+    rim, hem = _strip(rim_edges, len(used))
     foot, skirt = _strip(border_edges[~top[border_edges].all(axis=1)], len(used) + len(rim))
     faces = np.concatenate([quads, hem, skirt])
     steps = []
@@ -51,7 +55,10 @@ def _pattern(style: str) -> tuple[Array, Array, list[Subdivision], Array, Array,
         faces = steps[-1].faces
     x, y, z = rest[used[rim]].T
     drop = np.clip(_neckline(style, x, z) - y, -14, 14)
-    return used, quads, steps, rim, foot, drop
+    beside = np.empty((len(rim), 2), int)
+    first, second = np.searchsorted(rim, rim_edges).T
+    beside[first, 0], beside[second, 1] = second, first
+    return used, quads, steps, rim, foot, drop, beside
 
 
 def _strip(edges: Array, first: int) -> tuple[Array, Array]:
@@ -62,13 +69,17 @@ def _strip(edges: Array, first: int) -> tuple[Array, Array]:
 
 
 def _neckline(style: str, x: Array, z: Array) -> Array:
-    """Return the height of the neckline at template x, z: higher at the nape, a V dips in front."""
+    """Return the height of the neckline at template x, z: higher at the nape; a V and a scoop dip in front."""
     line = NECKLINE[style] + 0.3 * (-60 - z)
+    if style == "scoop":
+        line = line - 27 * (1 + np.cos(np.pi * np.clip(x / 92, -1, 1))) * np.clip((z + 100) / 40, 0, 1)
     if style == "v_neck":
         line = line - 55 * np.clip(1 - np.abs(x) / 42, 0, 1) * np.clip((z + 75) / 20, 0, 1)
     return line
 
 
+RIM_PASSES = 3
+"""How often a neckline is evened along itself: it follows quads of up to 15 mm."""
 HANG_MM = 5.0
 """Cloth hangs from the shoulders: it follows the head a little less than the skin that it lies on; reasoned."""
 STAND_MM, LEAF_MM, POINT_MM = 24.0, 36.0, 24.0
@@ -80,11 +91,13 @@ def shirt(wear: Wear, body: Array) -> list[Mesh]:
 
     Cloth follows the head's turn as the template's skin HANG_MM below it does.
     """
-    used, quads, steps, rim, foot, drop = _pattern(wear.shirt)
+    used, quads, steps, rim, foot, drop, beside = _pattern(wear.shirt)
     skin = body[used]
     normals = vertex_normals(skin, quads)
     outer = skin + OFFSET_MM * normals
     outer[rim, 1] += drop
+    for _ in range(RIM_PASSES):
+        outer[rim] = 0.5 * outer[rim] + 0.25 * outer[rim[beside]].sum(axis=1)
     hem = outer[rim] - (HEM_MM + 1.0) * normals[rim] - np.array([0, 2.0, 0])
     below = outer[foot] - np.array([0, SKIRT_MM, 0])
     vertices = np.concatenate([outer, hem, below])

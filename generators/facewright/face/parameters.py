@@ -695,13 +695,23 @@ class Jewellery:
     metal: str = param(choice(gold=3, silver=3, rose=1), choices=("gold", "silver", "rose"), doc="colour of the metal")
 
 
+NECKLINES = ("crew", "v_neck", "high", "collar", "scoop", "off_shoulder")
+_SHIRTS = "crew crew crew crew v_neck v_neck v_neck high high collar collar collar collar".split()
+_TOPS = "crew crew crew v_neck v_neck v_neck high high collar collar scoop scoop scoop off_shoulder off_shoulder".split()
+
+
+def _neckline(values: Values, u: U) -> str:
+    """Draw a neckline: women show shoulders or chest as often as in portraits (a third); reasoned."""
+    grown_woman = values["subject.head.gender"] < 0.5 and values["subject.head.age_years"] > 12
+    kinds = _TOPS if grown_woman else _SHIRTS
+    return kinds[int(u[0] * len(kinds))]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wear:
     """What the person wears."""
 
-    shirt: str = param(
-        choice(crew=4, v_neck=3, high=2, collar=3), choices=("crew", "v_neck", "high", "collar"), doc="neckline"
-    )
+    shirt: str = param(Given(_neckline), choices=NECKLINES, doc="neckline")
     shirt_hue: float = param(Uniform(0, 1), 0, 1, doc="hue of the cloth")
     shirt_saturation: float = param(Uniform(0, 0.7), 0, 1, doc="saturation of the cloth")
     shirt_value: float = param(Uniform(0.03, 0.8), 0, 1, doc="brightness of the cloth")
