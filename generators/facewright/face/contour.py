@@ -2,7 +2,8 @@
 
 Each jaw point owns a line on the skin: the level cross-section of the template through it, forward to the midline; the
 chin's own runs up the midline. Where the point's skin is turned away from the camera, the contour lies where its line
-first turns toward the camera: on the rim. Of several rims the outermost counts. Points that face the camera stay.
+first turns toward the camera: on the rim. Of several rims the outermost counts. A point that faces the camera stays,
+unless a rim farther out hides it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ AXIS_Z_MM = -70.0
 """Depth of the vertical axis round which a cross-section's points are put in order: inside every face."""
 CHIN_TOP_MM = -84.0
 """Height at which the chin's line ends, below the lower lip."""
+HIDDEN_MM = 2.0
+"""How much farther out a rim is that hides a point which faces the camera; less is not seen; reasoned."""
 CONTOUR_POINTS = 33
 """As in WFLW; every other one is iBUG-68's."""
 
@@ -78,18 +81,20 @@ def visible_jaw(skin: Array, pinhole: Array) -> Array:
 
 
 def _rim(points: Array, normals: Array, pinhole: Array, outward: Array) -> Array:
-    """Return the first point if it faces the pinhole, else the outermost at which the line turns toward it."""
-    rays = pinhole - points
-    facing = (normals * rays).sum(axis=1)
-    if facing[0] >= 0:
-        return points[0]
+    """Return the outermost of the points at which the line turns toward the pinhole, or its first if that faces it.
+
+    But skin before an ear may face the camera behind a cheek that hides it: whose rim is HIDDEN_MM farther out.
+    """
+    facing = (normals * (pinhole - points)).sum(axis=1)
     turns = np.nonzero((facing[:-1] < 0) & (facing[1:] >= 0))[0]
-    if not len(turns):
-        return points[-1]
     share = (facing[turns] / (facing[turns] - facing[turns + 1]))[:, None]
     rims = points[turns] + share * (points[turns + 1] - points[turns])
-    sight = (rims - pinhole) / np.linalg.norm(rims - pinhole, axis=1, keepdims=True)
-    return rims[np.argmax(sight @ outward)]
+    away = np.linalg.norm(pinhole - points[0])
+    ends = np.concatenate([points[:1], rims])
+    sight = (ends - pinhole) / np.linalg.norm(ends - pinhole, axis=1, keepdims=True)
+    reach = away * sight @ outward / np.linalg.norm(outward)
+    reach[0] += HIDDEN_MM if facing[0] >= 0 else -np.inf
+    return ends[np.argmax(reach)] if len(rims) or facing[0] >= 0 else points[-1]
 
 
 def _at(values: Array, line: Line) -> Array:
