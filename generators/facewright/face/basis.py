@@ -41,10 +41,9 @@ GROWN = {
 }
 """Weights of identity axes in every adult head. hm08's eyes lie too low for its nose, mouth, chin and brows, by 3 to 6
 mm, its lips are thick, and its mouth is 44 (women) and 47 mm wide (men) where people's are 52 and 56
-(doi.org/10.1186/s40902-019-0191-7, table 9); with these it is 49 and 52. Its ears are 54 mm long and stand 14 mm off the
-head; with these 60 and 20 mm, as adults' (about 60 and 20; in masks of photographs that hair leaves free they cover
-0.17 squared pupil distances each, ours covered 0.09). Chosen by hand so that heights of brow, nose,
-mouth and chin and the mouth's width come to those of photographs; lips and noses are still wider than there
+(doi.org/10.1186/s40902-019-0191-7, table 9); with these it is 49 and 52. Its ears are 54 mm long and stand 14 mm off
+the head; with these 60 and 20 mm. Chosen by hand so that heights of brow, nose, mouth and chin, the mouth's width and
+the area of free ears come to those of photographs; lips and noses are still wider than there
 (benchmarks/gap/results/proportions.md)."""
 GROWN_YEARS = 16.0
 """Age from which GROWN holds in full; a child's eyes do lie low. Linear from birth; reasoned."""

@@ -697,7 +697,9 @@ class Jewellery:
 
 NECKLINES = ("crew", "v_neck", "high", "collar", "scoop", "off_shoulder")
 _SHIRTS = "crew crew crew crew v_neck v_neck v_neck high high collar collar collar collar".split()
-_TOPS = "crew crew crew v_neck v_neck v_neck high high collar collar scoop scoop scoop off_shoulder off_shoulder".split()
+_TOPS = (
+    "crew crew crew v_neck v_neck v_neck high high collar collar scoop scoop scoop off_shoulder off_shoulder".split()
+)
 
 
 def _neckline(values: Values, u: U) -> str:
