@@ -3,9 +3,9 @@
     python benchmarks/gap/proportions.py --real DIR --ours DATASET ... [-o benchmarks/gap/results/proportions]
 
 Lengths are in distances of the pupils (centres of the eyes' masks), upright by the eyes, of faces that look ahead: the
-nose lies in the middle. Heights count from the eyes, down. Mouths that show their inside are told from shut ones. DIR
-has photographs and masks of CelebAMask-HQ's classes (only its training part is read); each DATASET is one of ours,
-read in the same classes. No training, no rendering: seconds.
+nose lies in the middle. Heights count from the eyes, down. Ears are those of short hair. Mouths that show their inside
+are told from shut ones. DIR has photographs and masks of CelebAMask-HQ's classes (only its training part is read); each
+DATASET is one of ours, read in the same classes. No training, no rendering: seconds.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ OPEN = 0.02
 """Share of the mouth's inside in all of the mouth from which it counts as open."""
 LEAST = 10
 """Pixels that each of eyes, nose, mouth and brows must have."""
+FREE = 0.17
+"""Share of hair in the picture up to which ears are measured: more hangs over them."""
 CONVENTION = "celebamask_hq"
 
 
@@ -88,6 +90,10 @@ def measures(seg: Array, classes: tuple[str, ...]) -> dict[str, float] | None:
         if len(row):
             found[f"face width {name}"] = extent(row)
     found["hair share"] = float(of("hair").mean())
+    ears = [points(ear) for ear in (of("r_ear"), of("l_ear")) if ear.sum() >= LEAST]
+    if ears and found["hair share"] < FREE:
+        found["ear width"], found["ear height"] = (float(np.mean([extent(ear[:, k]) for ear in ears])) for k in (0, 1))
+        found["ear area"] = float(np.mean([len(ear) * pixel for ear in ears]))
     return found
 
 
