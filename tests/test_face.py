@@ -11,7 +11,7 @@ from facewright import Recipe, sample
 from facewright.eye import lids
 from facewright.face import hair
 from facewright.face.basis import AGES, EYES_APART, GROWN, axis_weights, head_basis, macro_weights
-from facewright.face.cloth import NECKLINE, _neckline
+from facewright.face.cloth import NECKLINE, _neckline, _pattern
 from facewright.face.expression import MOOD_UNITS, UNPAIRED
 from facewright.face.landmarks import ibug68
 from facewright.face.parameters import IDENTITY_AXES, IDENTITY_RADIUS, Head, identity_vector
@@ -137,6 +137,21 @@ def test_adults_have_the_proportions_of_people():
     assert 0.28 < brow < 0.31
     assert 0.10 < upper < 0.125
     assert 0.14 < lower < 0.165
+
+
+def test_ears_are_as_long_and_stand_as_far_off_as_those_of_photographs():
+    """In mm, of what GROWN makes of hm08's: each bound fails without one of its three weights."""
+    basis = head_basis()
+    ear, skin = (np.unique(basis.faces[basis.part == basis.part_names.index(name)]) for name in ("left_ear", "skin"))
+    root = np.intersect1d(ear, skin)
+    found = []
+    for gender in (0.0, 1.0):
+        at = basis.neutral(head(gender=gender)).vertices
+        behind = at[root][at[root, 2] < np.median(at[root, 2]), 0].mean()
+        found.append((np.ptp(at[ear, 1]), at[ear, 0].max() - behind))
+    height, off = np.mean(found, axis=0)
+    assert 58 < height < 62
+    assert 18.5 < off < 21
 
 
 def test_children_grow_up():
@@ -396,6 +411,17 @@ def test_the_shirt_covers_the_torso(style):
     assert len(naked) > 60
     covered = is_covered(naked, (shirt.vertices @ WORLD_FROM_HEAD)[shirt.triangles()])
     assert covered.all(), naked[~covered][:5]
+
+
+@pytest.mark.parametrize("style", NECKLINE)
+def test_necklines_have_no_teeth(style):
+    """From edge to edge the rim turns by less than 60 degrees; as cut from the mesh, a V and a scoop turn by 140."""
+    shirt = {part.name: part for part in surfaces(build_figure(CALM_SAMPLE.replace({"subject.wear.shirt": style})))}
+    _, _, _, rim, _, _, beside = _pattern(style)
+    at = shirt["shirt"].vertices
+    into, out = at[rim] - at[rim[beside[:, 0]]], at[rim[beside[:, 1]]] - at[rim]
+    straight = (into * out).sum(axis=1) / np.linalg.norm(into, axis=1) / np.linalg.norm(out, axis=1)
+    assert np.degrees(np.arccos(straight.min())) < 60
 
 
 def is_covered(points, triangles):
