@@ -8,7 +8,8 @@ from wardrobe import BARE
 
 from facewright import Recipe, sample
 from facewright.face import wear
-from facewright.face.parameters import HATS
+from facewright.face.cloth import NECKLINE
+from facewright.face.parameters import HATS, NECKLINES
 from facewright.figure import _worn_on, build_figure, strands
 from facewright.labels import truth
 from facewright.schema import Label
@@ -31,6 +32,14 @@ def person(index, **changes):
 
 def hat(index, kind, **more):
     return person(index, **{"subject.wear.hat.kind": kind, **more})
+
+
+def test_every_neckline_is_worn_and_the_low_ones_by_grown_women():
+    assert tuple(NECKLINE) == NECKLINES
+    people = [sample(FACE, 7, index).subject for index in range(300)]
+    assert {one.wear.shirt for one in people} == set(NECKLINES)
+    low = [one.head for one in people if one.wear.shirt in ("scoop", "off_shoulder")]
+    assert all(head.gender < 0.5 and head.age_years > 12 for head in low)
 
 
 @pytest.mark.parametrize("index", [0, 5, 11])

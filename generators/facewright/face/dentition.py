@@ -170,7 +170,7 @@ def _crown(k: int, width: float, height: float, depth: float) -> tuple[Array, Ar
     front = 0.5 * depth * np.interp(share, [0, 0.3, 0.85, 1.3], [0.93, 1.0, 1.0, 0.8])
     c, s = np.cos(angle), np.sin(angle)
     ring_x, ring_z = np.sign(c) * np.abs(c) ** 0.62, np.sign(s) * np.abs(s) ** 0.75
-    across = 0.505 * width * wide[:, None] * ring_x
+    across = 0.505 * width * wide[:, None] * ring_x  # a little over half: neighbours touch
     out = front[:, None] - 0.5 * depth * deep[:, None] * (1 - ring_z)
     up = height * share[:, None] * np.ones(ROUND)
     edge = np.clip(1 - share / 0.35, 0, 1)[:, None]
