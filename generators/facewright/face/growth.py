@@ -26,6 +26,9 @@ GUIDES, GUIDE_POINTS = 700, 36
 """Guides on a head and points along each."""
 STRAYS = 0.03
 """Share of flyaways, which are half as thick as other strands."""
+PARTED, GATHER_MM = 0.15, 14.0
+"""Share of its way to the lock's middle that a root of a rope stands nearer to it, which leaves thin partings; and how
+far from the root a hair lies on the scalp before it has joined its lock. Reasoned."""
 DOWN = np.array([0.0, -1.0, 0.0], np.float32)
 FACE_HALF_MM = np.array([[-170, 40], [-112, 44], [-80, 55], [-40, 66], [0, 70], [20, 66], [45, 46], [66, 0]], float)
 """Template height and the half width round the midline that loose hair keeps off: the face from mouth to temples."""
@@ -174,7 +177,7 @@ def _loose(
     base, follow = _blended(guides, near, weight, keep, points)
     offset = roots - follow
     if style.rope != "none":
-        offset = offset - 0.65 * (offset - (offset * normals).sum(1, keepdims=True) * normals)
+        offset = offset - PARTED * (offset - (offset * normals).sum(1, keepdims=True) * normals)
     return base + offset[:, None], near[:, 0]
 
 
@@ -439,8 +442,7 @@ def _roped(line: Array, style: Style, group: Array, u: Array) -> Array:
     if style.flow == "rows":
         width, depth, pitch = 3.6, 1.8, 11.0
     middle = group_mean(line, group) if style.flow != "rows" else line
-    share = _shares(line.shape[1])
-    pull = np.minimum(1, share * 8)[None, :, None]
+    pull = np.minimum(1, _arc(line) / GATHER_MM)[..., None]
     line = line + pull * (middle - line)
     wound = _plait(middle, group, u, width, depth, pitch, {"braid": 3, "twist": 2, "loc": 1}[style.rope])
     return line + pull * wound
