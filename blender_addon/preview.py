@@ -130,6 +130,7 @@ def _paint(collection, sample):
         "iris": iris_albedo(subject.eye.iris, spectrum)[0].mean(axis=(0, 1)) ** 0.8,
         "pupil": (0.005, 0.005, 0.005),
         "hat": _hsv(wear.hat.hue, wear.hat.saturation, wear.hat.value),
+        "jacket": _hsv(wear.jacket.hue, wear.jacket.saturation, wear.jacket.value),
         "cloth": _hsv(wear.shirt_hue, wear.shirt_saturation, wear.shirt_value),
         "hair": hair,
         "brows": brow_colour(subject.hair, spectrum),

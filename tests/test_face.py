@@ -424,6 +424,35 @@ def test_necklines_have_no_teeth(style):
     assert np.degrees(np.arccos(straight.min())) < 60
 
 
+def test_a_jacket_lies_on_the_shirt_and_lapels_and_tie_before_both():
+    one = CALM_SAMPLE.replace(
+        {
+            "subject.wear.shirt": "collar",
+            "subject.wear.jacket.kind": "blazer",
+            "subject.wear.jacket.tie": True,
+            "subject.head.age_years": 35.0,
+        }
+    )
+    parts = {part.name: part for part in surfaces(build_figure(one))}
+    cloth = [parts[name] for name in ("shirt", "collar", "jacket", "lapels", "tie")]
+    assert all((part.labels == Label.CLOTH).all() for part in cloth)
+    shirt, jacket, lapels, tie = (
+        (parts[name].vertices @ WORLD_FROM_HEAD)[parts[name].triangles()]
+        for name in ("shirt", "jacket", "lapels", "tie")
+    )
+    middle = shirt.mean(axis=1)
+    breast = middle[(middle[:, 1] > -280) & (middle[:, 1] < -170) & (np.abs(middle[:, 0]) < 110) & (middle[:, 2] > -60)]
+    away, deep = np.abs(breast[:, 0]), breast[:, 1] < -265
+    assert is_covered(breast[(away > 80) | deep], jacket).all()
+    open_v = breast[(away < 8) & (breast[:, 1] > -215)]
+    assert len(open_v) > 20
+    assert not is_covered(open_v, jacket).any()
+    assert is_covered(open_v, tie).all()
+    edge = jacket.mean(axis=1)
+    edge = edge[(np.abs(edge[:, 0]) < 60) & (edge[:, 1] > -215) & (edge[:, 1] < -180) & (edge[:, 2] > -60)]
+    assert is_covered(edge, lapels).mean() > 0.5
+
+
 def is_covered(points, triangles):
     """Return which points (N, 3) have a triangle (T, 3, 3) before them along +z."""
     a, b, c = triangles[:, 0], triangles[:, 1], triangles[:, 2]

@@ -11,6 +11,7 @@ from facewright.face import wear
 from facewright.face.cloth import NECKLINE
 from facewright.face.parameters import HATS, NECKLINES
 from facewright.figure import _worn_on, build_figure, strands
+from facewright.geometry.camera import WORLD_FROM_HEAD
 from facewright.labels import truth
 from facewright.schema import Label
 
@@ -40,6 +41,28 @@ def test_every_neckline_is_worn_and_the_low_ones_by_grown_women():
     assert {one.wear.shirt for one in people} == set(NECKLINES)
     low = [one.head for one in people if one.wear.shirt in ("scoop", "off_shoulder")]
     assert all(head.gender < 0.5 and head.age_years > 12 for head in low)
+
+
+def test_blazers_are_worn_by_grown_people_over_what_shows_between_lapels():
+    people = [sample(FACE, 7, index).subject for index in range(400)]
+    worn = [one for one in people if one.wear.jacket.kind == "blazer"]
+    assert all(one.head.age_years > 15 and one.wear.shirt not in ("high", "off_shoulder") for one in worn)
+    men = [one.head.gender > 0.5 for one in worn]
+    assert 0.05 < len(worn) / len(people) < 0.3
+    assert sum(men) > 1.5 * (len(men) - sum(men))
+
+
+def test_long_hair_lies_on_a_jacket():
+    """On breast and shoulders hair stands off the body's axis as much farther as a jacket is thick."""
+    long = {"subject.hair.style": "long", "subject.wear.shirt": "crew", "subject.head.age_years": 35.0}
+    away = {}
+    for kind in ("none", "blazer"):
+        figure = build_figure(person(3, **long, **{"subject.wear.jacket.kind": kind}))
+        hair = next(hairs for hairs in strands(figure) if hairs.channel == "hair").points @ WORLD_FROM_HEAD
+        low = hair[(hair[..., 1] < -190) & (hair[..., 1] > -230)]
+        assert len(low) > 1000
+        away[kind] = np.median(np.hypot(low[:, 0], low[:, 2] + 98))
+    assert 4 < away["blazer"] - away["none"] < 12
 
 
 @pytest.mark.parametrize("index", [0, 5, 11])

@@ -18,7 +18,7 @@ from facewright.eye.anatomy import Globe
 from facewright.face import glasses, wear
 from facewright.face.basis import Neutral, head_basis
 from facewright.face.beard import shadow_weight
-from facewright.face.cloth import shirt
+from facewright.face.cloth import worn_cloth
 from facewright.face.contour import jaw_lines, visible_jaw
 from facewright.face.dentition import dentition
 from facewright.face.expression import arkit_weights, lid_closure
@@ -198,7 +198,7 @@ def _landmark_sets(landmarks: Array, wflw: Array, dense: Array, eyes: dict[str, 
 
 
 def surfaces(figure: Figure) -> list[Mesh]:
-    """Return skin, mouth, conjunctiva, caruncles, menisci, shirt and the frame of glasses in world mm.
+    """Return skin, mouth, conjunctiva, caruncles, menisci, clothes and the frame of glasses in world mm.
 
     The eyes' own meshes are in `eyes`, those of lenses in `glasses.lenses`.
     """
@@ -207,7 +207,7 @@ def surfaces(figure: Figure) -> list[Mesh]:
     parts = _head_meshes(sample, mesh, shade, figure.head)
     parts += dentition(figure.basis_vertices, sample.subject.mouth, (sample.seed, sample.subject_index))
     parts += [part for eye in figure.eyes.values() for part in eye.adnexa]
-    parts += shirt(sample.subject.wear, figure.basis_vertices)
+    parts += worn_cloth(sample.subject.wear, figure.basis_vertices)
     parts += wear.worn(sample.subject.wear, _worn_on(figure.head), (sample.seed, sample.subject_index))
     worn = figure.glasses.frame if figure.glasses else []
     return [*(_posed(part, figure.turn) for part in parts), *worn]

@@ -14,6 +14,7 @@ from facewright import rng
 from facewright.face import hair as hair_module
 from facewright.face.basis import head_basis
 from facewright.face.beard import BEARDS, beard_weight, beard_width_mm, grow_beard
+from facewright.face.cloth import thickness
 from facewright.face.growth import grow, strand_budget
 from facewright.face.haircuts import STYLES
 from facewright.face.headshape import HeadShape
@@ -52,7 +53,7 @@ def hairs(sample: Sample, near: str | None, head: Array) -> list[Strands]:
     names = head_basis().part_names
     skin_faces = mesh.faces[np.isin(mesh.part, [names.index("skin"), names.index("neck")])]
     roots, root_normals, rest_roots = _scatter(skin_faces, mesh.rest, weight, head, normals, count, seed, "hair")
-    shape = _head_shape(mesh, head)
+    shape = _head_shape(mesh, head, thickness(sample.subject.wear))
     found.append(grow(subject.hair, roots, root_normals, rest_roots, shape, seed, radius))
     if subject.hair.beard != "none":
         found.append(_beard(sample, mesh, skin_faces, head, normals, shape))
@@ -71,8 +72,8 @@ def _beard(sample: Sample, mesh: Topology, faces: Array, head: Array, normals: A
     return grow_beard(hair, roots, root_normals, rest_roots, shape, lips, seed, radius)
 
 
-def _head_shape(mesh: Topology, head: Array) -> HeadShape:
-    """Return the surface that hair lies on, ears and shirt included."""
+def _head_shape(mesh: Topology, head: Array, cloth_mm: float) -> HeadShape:
+    """Return the surface that hair lies on, ears and `cloth_mm` of clothes included."""
     skull = mesh.vertices_of("skin", "neck", "nose", "right_ear", "left_ear")
     body = head[mesh.vertices_of("neck", "torso")]
     vault = mesh.vertices_of("skin")
@@ -80,7 +81,7 @@ def _head_shape(mesh: Topology, head: Array) -> HeadShape:
     scale = (high[1] - high[0]) / (low[1] - low[0])
     offset = high[0] - scale * low[0]
     offset[0] = 0.0
-    return HeadShape(head[skull], body, scale, offset)
+    return HeadShape(head[skull], body, scale, offset, cloth_mm)
 
 
 def _face_areas(faces: Array, rest: Array, weight: Array) -> Array:

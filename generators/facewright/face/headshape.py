@@ -12,18 +12,17 @@ ROWS, COLUMNS = 60, 120
 """Cells of the head's map over polar angle and azimuth: 3 to 6 mm on a skull, about the spacing of the mesh."""
 BODY_STEP_MM, BODY_TOP_MM, BODY_ROWS = 6.0, -30.0, 64
 """Height of a cell of the body's map, its upper end (head mm) and its number of rows."""
-CLOTH_MM = 6.0
-"""Distance of hair from the body below the head: a shirt is worn there (cloth.OFFSET_MM)."""
 
 
 class HeadShape:
     """Distance to a head and its shoulders, head mm, from posed vertices.
 
     `head` (V, 3) are points of skull, face and neck, star-shaped about `centre`; `body` (W, 3) of neck and torso, with
-    one radius for each direction about a vertical axis. `scale` (3,) and `offset` (3,) map template to head mm.
+    one radius for each direction about a vertical axis, and `cloth_mm` of clothes on it. `scale` (3,) and `offset` (3,)
+    map template to head mm.
     """
 
-    def __init__(self, head: Array, body: Array, scale: Array, offset: Array) -> None:
+    def __init__(self, head: Array, body: Array, scale: Array, offset: Array, cloth_mm: float) -> None:
         self.scale, self.offset = scale.astype(np.float32), offset.astype(np.float32)
         self.centre = self.place(np.array([0.0, 15.0, -75.0], np.float32))
         self.axis_z = float(self.place(np.array([0.0, -140.0, -98.0], np.float32))[2])
@@ -34,7 +33,7 @@ class HeadShape:
         flat = body - [0, 0, self.axis_z]
         row = (BODY_TOP_MM - flat[:, 1]) / BODY_STEP_MM
         column = _azimuth(flat[:, 0], flat[:, 2])
-        body = _filled(row, column * COLUMNS, np.hypot(flat[:, 0], flat[:, 2]), BODY_ROWS, COLUMNS) + CLOTH_MM
+        body = _filled(row, column * COLUMNS, np.hypot(flat[:, 0], flat[:, 2]), BODY_ROWS, COLUMNS) + cloth_mm
         padded = np.pad(body, ((1, 1), (0, 0)), mode="edge")
         steps = padded[2:] - padded[:-2], np.roll(body, -1, axis=1) - np.roll(body, 1, axis=1)
         self.body = _wrapped(np.stack([body, *steps], axis=-1)).astype(np.float32)

@@ -709,19 +709,50 @@ def _neckline(values: Values, u: U) -> str:
     return kinds[int(u[0] * len(kinds))]
 
 
+def _shirt_saturation(values: Values, u: U) -> float:
+    """Draw a shirt's saturation: half of those with collars are white or pale; reasoned."""
+    pale = values["subject.wear.shirt"] == "collar" and u[1] < 0.5
+    return (0.15 if pale else 0.7) * u[0]
+
+
+def _shirt_value(values: Values, u: U) -> float:
+    """Draw a shirt's brightness: 0.03 to 0.8, collared ones without much colour 0.7 to 0.92."""
+    pale = values["subject.wear.shirt"] == "collar" and values["subject.wear.shirt_saturation"] < 0.15
+    return 0.7 + 0.22 * u[0] if pale else 0.03 + 0.77 * u[0]
+
+
+def _jacket(values: Values, u: U) -> str:
+    """Draw who wears a blazer: a quarter of grown men, one in twelve grown women; reasoned, as in portraits."""
+    share = 0.25 if values["subject.head.gender"] > 0.5 else 0.08
+    open_neck = values["subject.wear.shirt"] in ("high", "off_shoulder")
+    return "blazer" if values["subject.head.age_years"] > 15 and not open_neck and u[0] < share else "none"
+
+
+@dataclass(frozen=True)
+class Jacket:
+    """A jacket over the shirt."""
+
+    kind: str = param(Given(_jacket), choices=("none", "blazer"), doc="over the shirt, with lapels")
+    hue: float = param(Uniform(0, 1), 0, 1, doc="hue of the cloth")
+    saturation: float = param(Given(lambda v, u: 0.55 * u[0] ** 2), 0, 1, doc="saturation of the cloth")
+    value: float = param(Given(lambda v, u: 0.03 + 0.6 * u[0] ** 2), 0, 1, doc="brightness of the cloth")
+    tie: bool = param(Given(lambda v, u: u[0] < 0.5), doc="is a tie worn, where there is a blazer over a collar?")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wear:
     """What the person wears."""
 
     shirt: str = param(Given(_neckline), choices=NECKLINES, doc="neckline")
     shirt_hue: float = param(Uniform(0, 1), 0, 1, doc="hue of the cloth")
-    shirt_saturation: float = param(Uniform(0, 0.7), 0, 1, doc="saturation of the cloth")
-    shirt_value: float = param(Uniform(0.03, 0.8), 0, 1, doc="brightness of the cloth")
+    shirt_saturation: float = param(Given(_shirt_saturation, 2), 0, 1, doc="saturation of the cloth")
+    shirt_value: float = param(Given(_shirt_value), 0, 1, doc="brightness of the cloth")
     shirt_pattern: str = param(
         choice(plain=6, stripes=2, checks=1.2, melange=2, dots=0.6),
         choices=("plain", "stripes", "checks", "melange", "dots"),
         doc="pattern of the cloth",
     )
+    jacket: Jacket
     glasses: Glasses
     hat: Hat
     mask: Mask

@@ -293,6 +293,24 @@ def cloth(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     return _woven(g, place, g.mix(mark, tuple(colour), tuple(other)), 1.6, 0.0004)
 
 
+def jacket(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Worsted wool, plain."""
+    spec = sample.subject.wear.jacket
+    colour = _dye(sample, spec.hue, spec.saturation, spec.value)
+    return _woven(g, g.attribute("rest").outputs["Vector"], tuple(colour), 0.9, 0.0004)
+
+
+def tie(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
+    """Silk with slanting stripes, of the hue opposite to the shirt's, dark on pale ones."""
+    wear = sample.subject.wear
+    ground = _dye(sample, (wear.shirt_hue + 0.5) % 1, 0.65, 0.6 - 0.45 * wear.shirt_value)
+    stripe = _dye(sample, wear.jacket.hue, 0.3, 0.55)
+    x, y, _ = g.split(g.attribute("rest").outputs["Vector"])
+    slant = g.math("SINE", g.math("MULTIPLY", g.math("ADD", x, y), 0.2 + 0.5 * wear.jacket.hue))
+    colour = g.mix(g.math("GREATER_THAN", slant, 0.6), tuple(ground), tuple(stripe))
+    return principled(g, colour, roughness=0.45, specular=0.4)
+
+
 def _dye(sample: Sample, hue: float, saturation: float, value: float) -> np.ndarray:
     """Return the linear colour (3,) of a dyed cloth; in near infrared most dyes are pale."""
     if sample.image.spectrum == "nir":
@@ -587,6 +605,8 @@ MATERIALS: dict[str, Material] = {
         gum,
         tongue,
         cloth,
+        jacket,
+        tie,
         hat,
         scarf,
         mask,
