@@ -216,6 +216,9 @@ def _parser() -> argparse.ArgumentParser:
         "--refine", default="reinhard", metavar="REFINER", help=f"{_REFINER}; default reinhard, from DIR's pictures"
     )
     add.add_argument("--count", type=_number(0, MAX_COUNT), default=0, metavar="N", help="pictures of a row")
+    add.add_argument(
+        "--more", type=_number(1, 1000), default=1, metavar="K", help="train on K times as many of ours too"
+    )
     add.add_argument("--seeds", type=_number(1, 100), default=3, metavar="K", help="trainings of a row (default 3)")
     add.add_argument(
         "--steps", type=_number(1, MAX_COUNT), default=600, metavar="N", help="of a training (default 600)"

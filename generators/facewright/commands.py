@@ -214,6 +214,7 @@ def gap(args: argparse.Namespace) -> int:
         count=args.count,
         seeds=args.seeds,
         seed=args.seed,
+        more=args.more,
         folds=args.folds,
         edge=args.size,
         net=args.net,

@@ -87,7 +87,7 @@ class GapOrder:
 
     `matched` is a recipe that was matched before; without it `matching.match` makes one. `refine` names a refiner, or
     a transfer without its folder ("reinhard"): then the real training pictures are taken. `folds` are made of whole
-    groups where the set has no split of its own.
+    groups where the set has no split of its own. `more` times as many of ours are trained on as well, beside the rows.
     """
 
     real: Real
@@ -98,6 +98,7 @@ class GapOrder:
     count: int = 0
     seeds: int = 3
     seed: int = 0
+    more: int = 1
     folds: int = 4
     edge: int = 0
     net: str = "lenet"
@@ -156,6 +157,8 @@ def run(order: GapOrder, out: Path, station: Station, workers: int, emit: Emit) 
     recipe = order.matched or lab.match()
     sets["matched"] = lab.rendered(recipe, refined=False)
     sets["refined"] = lab.rendered(recipe, refined=True) if order.refine != "none" else sets["matched"]
+    if order.more > 1:
+        sets["more"] = lab.rendered(recipe, refined=order.refine != "none", times=order.more)
     stages = lab.train_all(sets)
     about = lab.about() | {"matched": recipe.digest, "seconds": round(time.monotonic() - begun, 1)}
     pictures = {"real": lab.count} | {name: len(data) for name, data in sets.items()}
@@ -203,6 +206,7 @@ class _Lab:
                 "refine": order.refine,
                 "seeds": order.seeds,
                 "seed": order.seed,
+                "more": order.more,
             },
             "task": self.task.about() | {"unit": self.task.unit, "sign": self.task.sign},
             "budget": order.budget.about(),
@@ -253,14 +257,15 @@ class _Lab:
             self.emit(_warning(note))
         return found.recipe
 
-    def rendered(self, recipe: Recipe, refined: bool) -> Prepared:
-        """Return as many prepared pictures of `recipe` as the real row has, rendered, or found, in `out`."""
+    def rendered(self, recipe: Recipe, refined: bool, times: int = 1) -> Prepared:
+        """Return `times` as many prepared pictures of `recipe` as the real row has, rendered, or found, in `out`."""
         order = self.order
         through_export = order.task == "gaze" and self.real.format in NORMALISED
         if recipe.outputs == DEFAULT_OUTPUTS and not _needs_more(order.refine):
             recipe = dataclasses.replace(recipe, outputs=("linear", "seg"))
         folder = self.out / "renders" / f"{recipe.name}-{recipe.digest}-{order.seed}"
-        wanted = math.ceil(self.count * (SPARE if through_export else 1))
+        count = self.count * times
+        wanted = math.ceil(count * (SPARE if through_export else 1))
         for _ in range(3):
             before = Card.load(folder).refine if (folder / layout.CARD).is_file() else "none"
             wanted_frames = Order(recipe, order.seed, 0, wanted, before)
@@ -274,9 +279,9 @@ class _Lab:
             refine(folder, spec, self.station.refiner_python, self.emit)
         read = self._exported if through_export else self._direct
         found = read(folder, spec if refined else "")
-        if len(found) < self.count:
-            self.emit(_warning(f"{folder}: {len(found)} pictures are usable, not {self.count}: the rows are not equal"))
-        return self.task.prepare(found[: self.count])
+        if len(found) < count:
+            self.emit(_warning(f"{folder}: {len(found)} pictures are usable, not {count}: the rows are not equal"))
+        return self.task.prepare(found[:count])
 
     def _spec(self) -> str:
         """Return the refiner in full: a transfer without a folder takes the real pictures that are trained on."""
@@ -434,21 +439,23 @@ def _result(lab: _Lab, stages: dict[str, dict[str, Array]], pictures: dict[str, 
         "adapted": stages["matched"]["adapted"],
     }
     marks |= {"refined": refined["adapted"]} if refined else {}
+    sign, last = lab.task.sign, list(marks)[-1]
     aside = {"naive, adapted": stages["naive"]["adapted"]}
     aside |= {"refined, not adapted": refined["raw"]} if refined else {}
+    if "more" in stages:
+        aside[f"{last}, {lab.order.more} times as many of ours"] = stages["more"]["adapted"]
     groups = [lab.data.groups[number] for number in lab.tested]
     found = draws(marks | aside, groups, lab.task.score, lab.order.seed)
     rows = {
         name: Row(interval(found[name]), pictures[name], lab.task.details(values.mean(0).sum(0)))
         for name, values in marks.items()
     }
-    sign, last = lab.task.sign, list(marks)[-1]
     gaps = {name: sign * (found[b] - found[a]) for name, a, b in STEPS_BETWEEN if b in marks}
     gaps["residual"] = sign * (found["real"] - found[last])
     whole = sign * (found["real"] - found["naive"])
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = {name: interval(100 * gap / whole) for name, gap in gaps.items()}
-    shown = lab.sheet() | {name: stages[name]["shown"][0] for name in stages}
+    shown = lab.sheet() | {name: stages[name]["shown"][0] for name in stages if name in ROWS}
     shown |= {"adapted": stages["matched"]["shown_adapted"][0]}
     shown |= {"refined": refined["shown_adapted"][0]} if refined else {}
     all_gaps = {name: interval(gap) for name, gap in gaps.items()} | {"whole": interval(whole)}

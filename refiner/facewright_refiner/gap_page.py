@@ -46,6 +46,7 @@ def lines(result: Result) -> list[str]:
     for name, gap in result.gaps.items():
         share = f"{result.shares[name].value:.0f} % {_between(result.shares[name], 0)}" if name in result.shares else ""
         told.append(f"{name:10} {gap.value:10.2f}  {_between(gap):18}  {share}")
+    told += [f"beside them: {name}: {found.value:.2f} {_between(found)}" for name, found in result.also.items()]
     if not certain(result):
         told.append("the whole gap's interval holds 0: its shares mean nothing")
     return told

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+import facewright.dataset
 from facewright import cli
 from facewright.recipe import Recipe
 from facewright_refiner import gap, gap_page
@@ -113,6 +114,29 @@ def test_a_changed_input_makes_only_what_it_changes(real, measured, tmp_path):
     found = json.loads((out / "gap.json").read_text())
     assert list(found["rows"]) == ["real", "naive", "matched", "adapted"]
     assert "appearance" not in found["gaps"]
+
+
+def test_more_of_ours_is_trained_on_beside_the_rows_which_stay_as_they_were(real, measured, tmp_path, capsys):
+    out = tmp_path / "out"
+    shutil.copytree(measured[0], out)
+    before = json.loads((out / "gap.json").read_text())
+    given = ["--real", real, "--task", "parsing", "-o", out, "--matched", measured[1], *QUICK, *SMALL]
+    stages = {path.name for path in (out / "stages").iterdir()}
+    assert run("gap", *given, "--more", 2) == 0
+    found = json.loads((out / "gap.json").read_text())
+    assert found["rows"] == before["rows"]
+    assert found["gaps"] == before["gaps"]
+    (name,) = set(found["also"]) - set(before["also"])
+    assert name == "refined, 2 times as many of ours"
+    assert name in capsys.readouterr().out
+    assert name in (out / "gap.html").read_text()
+    assert len({path.name for path in (out / "stages").iterdir()} - stages) == 2  # one for each seed
+    matched = next(folder for folder in (out / "renders").iterdir() if folder.name.startswith("nearer"))
+    assert len(facewright.dataset.open(matched)) == 8
+    assert run("gap", *given) == 0
+    again = json.loads((out / "gap.json").read_text())
+    assert again["rows"] == before["rows"]
+    assert set(again["also"]) == set(before["also"])
 
 
 def test_gaze_goes_through_the_real_sets_own_normalisation(tmp_path):
