@@ -34,17 +34,17 @@ GROWN = {
     "nose-scale-vert": 0.25,
     "nose-scale-horiz": -0.6,
     "chin-height": 0.12,
-    "mouth-upperlip-height": -0.8,
-    "mouth-lowerlip-height": -0.4,
+    "mouth-upperlip-height": -0.7,
+    "mouth-lowerlip-height": -0.3,
     "ear-scale": 0.25,
     "ear-wing": 0.6,
     "ear-lobe": 0.35,
 }
 """Weights of identity axes in every adult head. hm08's eyes lie too low for its nose, mouth, chin and brows, by 3 to 6
-mm, its lips are thick, and its mouth is 44 (women) and 47 mm wide (men) where people's are 52 and 56
+mm, its lips are thick, its nose is wide, and its mouth is 44 (women) and 47 mm wide (men) where people's are 52 and 56
 (doi.org/10.1186/s40902-019-0191-7, table 9); with these it is 49 and 52. Its ears are 54 mm long and stand 14 mm off
 the head; with these 60 and 20 mm. Chosen by hand so that heights of brow, nose, mouth and chin, the mouth's width and
-the area of free ears come to those of photographs; lips and noses are still wider than there
+the area of free ears come to those of photographs; lips are still thicker than there at rest, noses a little wider
 (benchmarks/gap/results/proportions.md)."""
 GROWN_YEARS = 16.0
 """Age from which GROWN holds in full; a child's eyes do lie low. Linear from birth; reasoned."""

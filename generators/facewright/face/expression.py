@@ -15,7 +15,7 @@ MOOD_UNITS: dict[str, dict[str, float]] = {
         "mouthUpperUp": 0.6,
         "mouthShrugUpper": 0.4,
         "mouthLowerDown": 1.0,
-        "mouthRollUpper": 0.35,
+        "mouthRollUpper": 0.22,
         "mouthDimple": 0.4,
     },
     "laugh": {
@@ -26,7 +26,7 @@ MOOD_UNITS: dict[str, dict[str, float]] = {
         "mouthUpperUp": 0.6,
         "mouthShrugUpper": 0.4,
         "mouthLowerDown": 0.9,
-        "mouthRollUpper": 0.35,
+        "mouthRollUpper": 0.22,
         "mouthDimple": 0.2,
         "noseSneer": 0.15,
     },
