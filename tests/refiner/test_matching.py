@@ -80,6 +80,21 @@ def test_two_parameters_keep_their_correlation():
     assert np.corrcoef(values["gaze.yaw_deg"], values["gaze.pitch_deg"])[0, 1] > 0.6
 
 
+def test_three_narrow_parameters_do_not_come_down_to_a_few_values():
+    """Places spread evenly in three dimensions lie a twelfth of the range apart: these spread a sixth, and less."""
+    random = np.random.default_rng(3)
+    known = random.uniform(-1, 1, (300, 3))
+    seen = known + 0.06 * random.standard_normal((300, 3))
+    truth = np.array([0.3, 0.0, -0.2]) + np.array([0.15, 0.05, 0.05]) * random.standard_normal((400, 3))
+    wanted = truth + 0.06 * random.standard_normal((400, 3))
+    found = deconvolution.deconvolve(known, seen, wanted, [str(n) for n in range(400)], 0)
+    mean = found.weights @ found.atoms
+    spread = np.sqrt(found.weights @ (found.atoms - mean) ** 2)
+    assert np.allclose(mean, truth.mean(0), atol=0.02)
+    assert np.allclose(spread, truth.std(0), atol=0.025)
+    assert len(np.unique(found.rows, axis=0)) > 50
+
+
 def test_what_an_estimator_cannot_tell_stays_and_says_why():
     knobs = group("exposure")
     hidden = {"image.exposure_ev": np.full(200, 0.3)}
