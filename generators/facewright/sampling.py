@@ -38,6 +38,7 @@ SPREAD = (
     "camera.shift_x",
     "camera.shift_y",
     "backdrop.kind",
+    "expression.intensity",
 )
 """Per-frame fields that are spread, in the order of the sequence's dimensions; only ever append."""
 SPREAD_SUBJECT = (
@@ -50,6 +51,8 @@ SPREAD_SUBJECT = (
     "subject.hair.melanin",
     "subject.head.weight",
     "subject.eye.pupil_mm",
+    "subject.wear.shirt",
+    "subject.wear.jacket.kind",
 )
 """The same of a person; `subject.head.ancestry` is the stream of the three shares."""
 BITS = 30

@@ -313,7 +313,8 @@ def _written(
 ) -> Recipe:
     """Return `recipe` with the fitted values: together in a joint table, alone as an empirical distribution.
 
-    `factors` that were fitted become tables of people and of frames, out of `rows` that the recipe drew.
+    `factors` that were fitted become tables of people and of frames, out of `rows` that the recipe drew. Unless the
+    recipe says how it is sampled, it is by a Sobol sequence, so that few frames have these distributions too.
     """
     changes: dict[str, Any] = {}
     tables = []
@@ -337,6 +338,7 @@ def _written(
     changes["image.height"] = max(16, round(width * size[0] / size[1]))
     data = _with(recipe, _counted_from_head(recipe, changes), name=f"{recipe.name}_matched").to_data()
     data["joint"] = data.get("joint", []) + tables
+    data["sampling"] = "sobol" if recipe.sampling == "independent" else recipe.sampling
     return Recipe.from_data(data, where=f"{recipe.name}, matched")
 
 

@@ -156,6 +156,7 @@ def test_the_command_writes_a_recipe_that_says_what_was_fitted(painted, monkeypa
     data = json.loads((painted / "eye.match" / "match.json").read_text())
     assert matched.digest == data["recipe"]
     assert matched.name == "eye_rgb_matched"
+    assert matched.sampling == "sobol"
     fitted = [fit for fit in data["fits"] if fit["after"]]
     assert fitted
     tables = {path for table in matched.joints for path in table.fields}
