@@ -35,6 +35,7 @@ SHEETS = {
 """Sheet: recipe, width, height, frames, columns, refiner profile."""
 SAMPLES = 12
 BARE = {
+    "subject.wear.jacket.kind": "none",
     "subject.wear.glasses.kind": "none",
     "subject.wear.hat.kind": "none",
     "subject.wear.mask.kind": "none",
@@ -185,7 +186,15 @@ def worn() -> list[Sample]:
         {"subject.wear.jewellery.earrings": ring, "subject.wear.jewellery.necklace": chain}
         for ring, chain in (("stud", "chain"), ("hoop", "pendant"), ("drop", "pearls"))
     ]
-    things += [{"subject.wear.shirt": "collar"}]
+    things += [{"subject.wear.shirt": shirt} for shirt in ("collar", "scoop", "off_shoulder")]
+    things += [
+        {
+            "subject.wear.jacket.kind": "blazer",
+            "subject.wear.shirt": shirt,
+            "subject.wear.jacket.tie": shirt == "collar",
+        }
+        for shirt in ("collar", "crew")
+    ]
     return [_subject(n).replace({"camera.field_mm": 300.0} | thing) for n, thing in enumerate(things)]
 
 
