@@ -10,7 +10,7 @@ from wardrobe import BARE
 from facewright import Recipe, sample
 from facewright.eye import lids
 from facewright.face import hair
-from facewright.face.basis import AGES, EYES_APART, GROWN, axis_weights, head_basis, macro_weights
+from facewright.face.basis import AGES, EYES_APART, GROWN, axis_weights, head_basis, macro_weights, shoulder_share
 from facewright.face.cloth import NECKLINE, _neckline, _pattern
 from facewright.face.expression import MOOD_UNITS, UNPAIRED
 from facewright.face.landmarks import ibug68
@@ -67,6 +67,7 @@ def head(**changes):
         "caucasian": 1 / 3,
         "weight": 0.5,
         "identity": (0.0,) * len(IDENTITY_AXES),
+        "shoulders_mm": 0.0,
         "pack": "none",
         "pack_identity": (),
     }
@@ -422,6 +423,24 @@ def test_necklines_have_no_teeth(style):
     into, out = at[rim] - at[rim[beside[:, 0]]], at[rim[beside[:, 1]]] - at[rim]
     straight = (into * out).sum(axis=1) / np.linalg.norm(into, axis=1) / np.linalg.norm(out, axis=1)
     assert np.degrees(np.arccos(straight.min())) < 60
+
+
+def test_shoulders_rise_without_the_face_or_a_fold():
+    grown = {"subject.head.age_years": 30.0}
+    heads = [CALM_SAMPLE.replace(grown | {"subject.head.shoulders_mm": mm}).subject.head for mm in (0.0, 45.0)]
+    basis = head_basis()
+    low, high = map(basis.neutral, heads)
+    rest, moved = basis.template - basis.origin, high.vertices - low.vertices
+    assert np.allclose(high.eyes, low.eyes)
+    assert np.abs(moved[:, [0, 2]]).max() < 1e-9
+    assert np.abs(moved[rest[:, 1] > -106]).max() < 1e-9
+    beside = (np.abs(rest[:, 0]) > 100) & (rest[:, 1] < -177)
+    assert np.allclose(moved[beside, 1], 45)
+    # below one another stays below one another, from the chin down to the breast and along the neck's side
+    heights = np.linspace(-100, -220, 200)
+    for x, z in ((0, 0), (50, -60), (90, -100)):
+        line = np.stack([np.full(200, x), heights, np.full(200, z)], axis=1)
+        assert (np.diff(heights + 45 * shoulder_share(line)) < 0).all()
 
 
 def test_a_jacket_lies_on_the_shirt_and_lapels_and_tie_before_both():

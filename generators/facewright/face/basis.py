@@ -120,6 +120,8 @@ class HM08:
             for weight, axis, shift in zip(head.pack_identity, pack.axes, pack.eyes):
                 vertices += weight * axis
                 eyes += weight * shift
+        size = min(1.0, 0.5 + 0.5 * head.age_years / GROWN_YEARS)
+        vertices[:, 1] += size * head.shoulders_mm * shoulder_share(self.template - self.origin)
         middle = eyes.mean(axis=0)
         return Neutral(vertices - middle, eyes - middle)
 
@@ -130,6 +132,17 @@ class HM08:
             index, delta = self._deltas[f"unit:{name}"]
             moved[index] += weight * delta
         return moved
+
+
+def shoulder_share(p: Array) -> Array:
+    """Return how far template points (N, 3) rise with the shoulders: all beside the neck, a third at the breastbone.
+
+    hm08's shoulders slope and stand low: 100 mm to the side, clothes of photographs that show any begin 17 mm higher
+    (205 training photographs of CelebAMask-HQ). The jaw and the upper neck stay. Reasoned.
+    """
+    low, beside = np.clip((-106 - p[:, 1]) / 70, 0, 1), np.clip((np.abs(p[:, 0]) - 30) / 65, 0, 1)
+    low, beside = (t * t * (3 - 2 * t) for t in (low, beside))
+    return low * (0.33 + 0.67 * beside)
 
 
 def macro_weights(head: Head) -> dict[str, float]:

@@ -128,13 +128,13 @@ def _garment(name: str, style: str, body: Array, offset_mm: float, material: str
     skin = body[used]
     normals = vertex_normals(skin, quads)
     outer = skin + offset_mm * normals
-    outer[rim, 1] += drop
+    template = (head_basis().template - head_basis().origin)[used]
+    outer[rim, 1] += drop * _stretch(quads, template[:, 1], skin[:, 1])[rim]
     for _ in range(RIM_PASSES):
         outer[rim] = 0.5 * outer[rim] + 0.25 * outer[rim[beside]].sum(axis=1)
     hem = outer[rim] - (HEM_MM + 1.0) * normals[rim] - np.array([0, 2.0, 0])
     below = outer[foot] - np.array([0, SKIRT_MM, 0])
     vertices = np.concatenate([outer, hem, below])
-    template = (head_basis().template - head_basis().origin)[used]
     under = np.concatenate([template, template[rim], template[foot] - np.array([0, SKIRT_MM, 0])])
     rest = np.concatenate([body[used], hem, below])
     for step in steps:
@@ -142,6 +142,17 @@ def _garment(name: str, style: str, body: Array, offset_mm: float, material: str
     share = neck_share(under - np.array([0, HANG_MM, 0]))
     mesh = _cloth(name, vertices, steps[-1].faces, share, rest, material)
     return _Garment(mesh, outer[rim], normals[rim], neck_share(template[rim] - np.array([0, HANG_MM, 0])))
+
+
+def _stretch(quads: Array, template: Array, height: Array) -> Array:
+    """Return how many mm of `height` (V,) lie in one mm of `template` height (V,) round each vertex of `quads`."""
+    a, b = quads.ravel(), np.roll(quads, -1, axis=1).ravel()
+    rise, ours = template[a] - template[b], height[a] - height[b]
+    both, own = np.zeros(len(template)), np.full(len(template), 1e-9)
+    for ends in (a, b):
+        np.add.at(both, ends, rise * ours)
+        np.add.at(own, ends, rise * rise)
+    return both / own
 
 
 def _collar(rim: Array, follow: Array) -> Mesh:
