@@ -47,7 +47,7 @@ the head; with these 60 and 20 mm. Chosen by hand so that heights of brow, nose,
 the area of free ears come to those of photographs; lips are still thicker than there at rest, noses a little wider
 (benchmarks/gap/results/proportions.md)."""
 GROWN_YEARS = 16.0
-"""Age from which GROWN holds in full; a child's eyes do lie low. Linear from birth; reasoned."""
+"""Age from which GROWN and raised shoulders hold in full; a child's eyes do lie low. Linear from birth; reasoned."""
 
 AGES = {"baby": 1.0, "child": 11.0, "young": 25.0, "old": 90.0}
 """Years that hm08's four age shapes stand for (MakeHuman's own scale)."""
@@ -120,8 +120,8 @@ class HM08:
             for weight, axis, shift in zip(head.pack_identity, pack.axes, pack.eyes):
                 vertices += weight * axis
                 eyes += weight * shift
-        size = min(1.0, 0.5 + 0.5 * head.age_years / GROWN_YEARS)
-        vertices[:, 1] += size * head.shoulders_mm * shoulder_share(self.template - self.origin)
+        grown = min(1.0, head.age_years / GROWN_YEARS)
+        vertices[:, 1] += grown * head.shoulders_mm * shoulder_share(self.template - self.origin)
         middle = eyes.mean(axis=0)
         return Neutral(vertices - middle, eyes - middle)
 

@@ -346,7 +346,7 @@ class Head:
     caucasian: float = param(_ancestry(2), 0, 1, doc="share of European-descent morphology")
     weight: float = param(Normal(0.5, 0.16, 0.1, 0.95), 0, 1, doc="lean 0 to heavy 1; 0.5 is average")
     shoulders_mm: float = param(
-        Normal(20, 9, 0, 42), -10, 45, unit="mm", doc="how much higher the shoulders stand than hm08's: square, raised"
+        Normal(20, 9, 0, 42), -10, 45, unit="mm", doc="how much higher a grown person's shoulders stand than hm08's"
     )
     identity: tuple[float, ...] = param(
         Given(lambda values, u: identity_vector(u), len(IDENTITY_AXES)),
