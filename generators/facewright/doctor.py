@@ -26,7 +26,7 @@ _PACKAGES = {
     "safetensors": ("safetensors", "trains and applies learned refiners", False),
     "onnxruntime": ("onnxruntime", "applies learned refiners without torch", False),
     "h5py": ("h5py", "exports as mpiigaze and eth_xgaze", False),
-    "scipy": ("scipy", "exports as mpiigaze", False),
+    "scipy": ("scipy", "matching, sampling: sobol, exports as mpiigaze", False),
     "ray": ("ray", "renders on a cluster: generate --ray", False),
     "upath": ("universal-pathlib", "with fsspec and s3fs, reads and writes datasets at a URL", False),
     "s3fs": ("s3fs", "reads and writes datasets at s3://", False),
