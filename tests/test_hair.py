@@ -53,8 +53,7 @@ def grown(person, mood="neutral", **changes):
 def depths(points, surface):
     """Return how deep (N,) in mm points lie behind the tangent plane of their nearest vertex of face or neck.
 
-    Below the rim where the body ends, at y = -326 of the template, there is nothing to be inside of; arms are cut
-    aslant, so what is nearest to the rim itself is not inside either.
+    Below the rim where the body ends, at y = -326 of the template, there is nothing to be inside of.
     """
     mesh = topology()
     ids = mesh.vertices_of("skin", "nose", "neck", "torso")[::2]
@@ -65,8 +64,7 @@ def depths(points, surface):
         [((surface[ids] ** 2).sum(1) - 2 * part @ surface[ids].T).argmin(1) for part in np.array_split(points, 8)]
     )
     depth = -((points - surface[ids[nearest]]) * normals[nearest]).sum(axis=1)
-    height = mesh.rest[ids[nearest], 1]
-    below = (height < -320) | ((height < -310) & (points[:, 1] < surface[ids[nearest], 1]))
+    below = (mesh.rest[ids[nearest], 1] < -310) & (points[:, 1] < surface[ids[nearest], 1])
     return np.where(below, 0.0, depth), ids[nearest]
 
 

@@ -46,8 +46,9 @@ mm, its lips are thick, its nose is wide, and its mouth is 44 (women) and 47 mm 
 the head; with these 60 and 20 mm. Chosen by hand so that heights of brow, nose, mouth and chin, the mouth's width and
 the area of free ears come to those of photographs; lips are still thicker than there at rest, noses a little wider
 (benchmarks/gap/results/proportions.md)."""
-GROWN_YEARS = 16.0
-"""Age from which GROWN and raised shoulders hold in full; a child's eyes do lie low. Linear from birth; reasoned."""
+SMALL_YEARS, GROWN_YEARS = 6.0, 16.0
+"""Age from which GROWN holds in full, linear from birth, since a child's eyes do lie low; shoulders rise between both.
+Reasoned."""
 
 AGES = {"baby": 1.0, "child": 11.0, "young": 25.0, "old": 90.0}
 """Years that hm08's four age shapes stand for (MakeHuman's own scale)."""
@@ -120,7 +121,7 @@ class HM08:
             for weight, axis, shift in zip(head.pack_identity, pack.axes, pack.eyes):
                 vertices += weight * axis
                 eyes += weight * shift
-        grown = min(1.0, head.age_years / GROWN_YEARS)
+        grown = np.clip((head.age_years - SMALL_YEARS) / (GROWN_YEARS - SMALL_YEARS), 0, 1)
         vertices[:, 1] += grown * head.shoulders_mm * shoulder_share(self.template - self.origin)
         middle = eyes.mean(axis=0)
         return Neutral(vertices - middle, eyes - middle)
