@@ -52,7 +52,7 @@ ARCHES = (
 )  # fmt: skip
 """Sizes of crowns after Wheeler's Dental Anatomy (means of adults); outlines lie on hm08's strips, their
 front brought 3 to 4 mm forward and the upper one down, so that incisors stand behind the lips and reach the lower one
-in a grin, as in photographs of CelebAMask-HQ (6 % of an open mouth is dark there); by eye."""
+in a grin; by eye, after photographs."""
 TILT = 0.24
 """Rise of the occlusal plane toward the back on the template: that of hm08's strips."""
 ROUND, ROWS = 20, 11
