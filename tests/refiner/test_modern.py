@@ -151,7 +151,7 @@ def test_losses_by_hand():
 
 
 def test_it_learns_the_real_pictures_tone_within_the_budget_and_moves_nothing(folders, sets):
-    changes = (*TINY, "pretrain_judge=40", "pretrain_discriminator=5", "steps=80", "budget=0.1", "lr=4e-3")
+    changes = (*TINY, "pretrain_judge=40", "pretrain_discriminator=5", "steps=240", "budget=0.1", "lr=4e-3")
     trainer = trainer_of(Config.of("modern", changes), *sets)
     assert torch.equal(trainer.refine_probes(), trainer.probes)
     rows = []
