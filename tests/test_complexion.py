@@ -12,7 +12,7 @@ from facewright.face.skin import absorption, complexion_tint
 from facewright.face.topology import topology
 
 CALM = Drives(0.0, 0.0, 0.0, 0.0, 0.0)
-BARE = MakeUp(0.0, 0.0, 0.0, 0.0)
+BARE = MakeUp(*[0.0] * 9)
 SKIN = dataclasses.replace(
     sample(Recipe.load("face"), 0, 0).subject.skin,
     wrinkles=0.0, freckles=0.0, moles=0.0, lentigines=0.0, acne=0.0, scar=0.0, melanin=0.2,

@@ -10,7 +10,7 @@ from facewright.eye.periorbita import DEPTHS_MM, SIZE, periorbita
 from facewright.face.skin import RELIEF_TILE_MM, relief_tile
 
 SUBJECT = sample(Recipe.load("eye_rgb"), 0, 0).subject
-BARE = dataclasses.replace(SUBJECT.eye.lids, liner=0.0, shadow=0.0)
+BARE = dataclasses.replace(SUBJECT.make_up, liner=0.0, shadow=0.0)
 DEPTH = np.linspace(*DEPTHS_MM, SIZE[0])
 TURN = (np.arange(SIZE[1]) + 0.5) / SIZE[1]
 
@@ -19,21 +19,25 @@ def skin(**changes):
     return dataclasses.replace(SUBJECT.skin, **changes)
 
 
+def painted(skin, squint=0.0, spectrum="rgb", **make_up):
+    return periorbita(SUBJECT.eye.lids, skin, dataclasses.replace(BARE, **make_up), squint, spectrum)
+
+
 def corner(image):
     """Return the part of a painted image where crow's feet lie."""
     return image[(DEPTH > 8) & (DEPTH < 20)][:, np.abs(TURN - 0.5) < 0.08]
 
 
 def test_wrinkles_deepen_with_age_and_squint():
-    young, old = (periorbita(BARE, skin(wrinkles=age), 0.0, "rgb")[0] for age in (0.0, 0.9))
-    laughing, _ = periorbita(BARE, skin(wrinkles=0.9), 1.0, "rgb")
+    young, old = (painted(skin(wrinkles=age))[0] for age in (0.0, 0.9))
+    laughing, _ = painted(skin(wrinkles=0.9), squint=1.0)
     assert corner(old).std() > 2 * corner(young).std()
     assert corner(laughing).std() > 1.1 * corner(old).std()
     assert np.abs(old).max() < 0.6, "mm: no wrinkle is a cut"
 
 
 def test_paint_ends_before_the_charts_edge_and_meets_itself_at_the_medial_canthus():
-    relief, tint = periorbita(BARE, skin(wrinkles=0.9), 1.0, "rgb")
+    relief, tint = painted(skin(wrinkles=0.9), squint=1.0)
     assert np.abs(relief[-1]).max() < 1e-6
     assert np.abs(tint[-1] - 1).max() < 1e-6
     jump = np.abs(relief[:, 0] - relief[:, -1]).max()
@@ -44,16 +48,16 @@ def test_eyeliner_blackens_the_lash_line_and_is_black_in_infrared_too():
     lid = (DEPTH > 0) & (DEPTH < 0.6)
     middle = np.abs(TURN - 0.25) < 0.1
     for spectrum in ("rgb", "nir"):
-        plain = periorbita(BARE, skin(), 0.0, spectrum)[1][lid][:, middle].mean()
-        lined = periorbita(dataclasses.replace(BARE, liner=1.0), skin(), 0.0, spectrum)[1][lid][:, middle].mean()
+        plain = painted(skin(), spectrum=spectrum)[1][lid][:, middle].mean()
+        lined = painted(skin(), spectrum=spectrum, liner=1.0)[1][lid][:, middle].mean()
         assert lined < 0.35 * plain
 
 
 def test_infrared_tint_is_grey_and_hides_eye_shadow():
-    shadow = dataclasses.replace(BARE, shadow=1.0, shadow_hue=0.6)
-    tint = periorbita(shadow, skin(), 0.0, "nir")[1]
+    shadow = {"shadow": 1.0, "shadow_tone": 0.85}
+    tint = painted(skin(), spectrum="nir", **shadow)[1]
     assert np.ptp(tint[DEPTH > 2], axis=2).max() < 0.05
-    coloured = periorbita(shadow, skin(), 0.0, "rgb")[1]
+    coloured = painted(skin(), **shadow)[1]
     assert np.ptp(coloured[(DEPTH > 1) & (DEPTH < 4)][:, np.abs(TURN - 0.25) < 0.1], axis=2).mean() > 0.15
 
 

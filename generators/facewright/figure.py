@@ -554,9 +554,9 @@ def _lashes(figure: Figure, side: str) -> list[Strands]:
     """Return the upper and lower lashes of one eye in head mm."""
     sample, near = figure.sample, near_side(figure.sample)
     eye, seed = sample.subject.eye, (sample.seed, sample.subject_index)
-    female = 1 - sample.subject.head.gender
-    thick = (1 + 0.9 * eye.mascara) * (0.9 + 0.25 * female)
-    shape = {"curl": eye.lash_curl * (0.75 + 0.35 * female), "clump": 0.35 + 0.5 * eye.mascara, "seed": seed}
+    female, mascara = 1 - sample.subject.head.gender, sample.subject.make_up.mascara
+    thick = (1 + 0.9 * mascara) * (0.9 + 0.25 * female)
+    shape = {"curl": eye.lash_curl * (0.75 + 0.35 * female), "clump": 0.35 + 0.5 * mascara, "seed": seed}
     inner, outer = (_lid_lines(figure.head, near, side, row) for row in (lids.INNER_EDGE, lids.LASH_LINE))
     return [
         adnexa.lashes(outer[0], inner[0], side, True, eye.lash_count, eye.lash_length_mm, thickness=thick, **shape),

@@ -53,6 +53,8 @@ SPREAD_SUBJECT = (
     "subject.eye.pupil_mm",
     "subject.wear.shirt",
     "subject.wear.jacket.kind",
+    "subject.wear.formality",
+    "subject.make_up.habit",
 )
 """The same of a person; `subject.head.ancestry` is the stream of the three shares."""
 BITS = 30

@@ -19,7 +19,7 @@ from facewright.geometry.mesh import Subdivision
 
 Array = np.ndarray
 
-TEAR_FILM_MM = 0.19
+TEAR_FILM_MM = 0.2
 """Gap between lid vertices and globe. The tear film itself is 3 um; the rest lets flat faces clear the round globe."""
 COLUMNS = 28
 MEDIAL, LATERAL = 0, 14
@@ -32,15 +32,22 @@ FALLOFF = np.interp(np.arange(-3, 13), [4, 8, 12], [1.0, 0.55, 0.0])
 """Share of the column's slide by ring: the margin moves whole, the surrounding skin less and less."""
 INNER_EDGE, LASH_LINE = 1 + 3, 3 + 3
 """Rows of `basis.rings[side]`: inner margin edge and outer margin edge."""
+UPPER_SHARE = 0.7
+"""Share of closing that the upper lid does; reasoned: a blink is nearly all the upper lid's."""
 LOOK_UP_DEG, LOOK_DOWN_DEG, LOOK_SIDE_DEG = 28.0, 32.0, 35.0
 """Rotation at which the ARKit eyeLook unit is at full strength."""
+
+
+LID_CURVE = np.interp(np.arange(1, 14) / 14, [0, 0.25, 0.4, 0.6, 0.8, 1], [1.3, 1.3, 1.08, 0.92, 0.74, 0.62])
+"""Height of the resting fissure at the columns UPPER, relative to hm08's, whose upper lid is highest lateral of the
+pupil, where people's is highest medially. By hand, toward heights along the eye in masks of photographs (looks.md)."""
 
 
 def widen(neutral: Neutral, basis: HeadBasis, fissure_mm: float) -> Array:
     """Return the (V, 3) resting vertices with both fissures `fissure_mm` wide (canthus to canthus), before any globe.
 
     Canthi move apart, the medial one 60 % of the way, with a Gaussian falloff of 9 mm. Changes beyond -4..+16 mm are
-    cut there: the basis cannot carry them.
+    cut there: the basis cannot carry them. Between them lids take LID_CURVE.
     """
     vertices = neutral.vertices.copy()
     for side in ("right", "left"):
@@ -52,6 +59,11 @@ def widen(neutral: Neutral, basis: HeadBasis, fissure_mm: float) -> Array:
         for corner, share in ((medial, -0.6), (lateral, 0.4)):
             distance = np.linalg.norm(neutral.vertices - corner, axis=1)
             vertices += share * np.exp(-0.5 * (distance / 9.0) ** 2)[:, None] * change
+        edge = neutral.vertices[basis.rings[side][INNER_EDGE], 1]
+        taller = (LID_CURVE - 1) * np.maximum(edge[UPPER] - edge[LOWER], 0)
+        rise = np.zeros(COLUMNS)
+        rise[UPPER], rise[LOWER] = UPPER_SHARE * taller, (UPPER_SHARE - 1) * taller
+        vertices[basis.rings[side], 1] += FALLOFF[:, None] * rise
     return vertices
 
 
@@ -106,9 +118,6 @@ def blink_weight(vertices: Array, closing: Array, basis: HeadBasis, side: str, b
     change = float((closing[upper, 1] - closing[lower, 1]).mean())
     return max(0.0, blink * now / -change) if now > 0 and change < 0 else 0.0
 
-
-UPPER_SHARE = 0.7
-"""Share of closing that the upper lid does; reasoned: a blink is nearly all the upper lid's."""
 
 PRESS_MM = 0.15
 """How far shut lids press into each other, mm, so that no slit is left where the globe shapes them; reasoned."""

@@ -130,18 +130,9 @@ def _epicanthus(values: Mapping[str, Any], u: Sequence[float]) -> float:
     return 0.0
 
 
-def _wears_make_up(values: Mapping[str, Any]) -> float:
-    """Return 1 for women over 14, 0 for others: reasoned, to have about a quarter of all eyes made up."""
-    return float(values["subject.head.gender"] < 0.5 and values["subject.head.age_years"] > 14)
-
-
-def _liner(values: Mapping[str, Any], u: Sequence[float]) -> float:
-    return max(0.0, 2.0 * u[0] - 1.0) * _wears_make_up(values)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Lids:
-    """Folds and fullness of the lids' skin, and what it wears."""
+    """Folds and fullness of the lids' skin."""
 
     crease_mm: float = param(
         Given(_crease_mm, 2),
@@ -183,11 +174,6 @@ class Lids:
         doc="width of the lid margin, lash line to inner edge",
         source="reasoned after Bron, Wolff's Anatomy of the Eye: about 2 mm, lashes stand on its outer third",
     )
-    liner: float = param(Given(_liner), 0, 1, doc="eyeliner: 0 none, 1 thick with a wing")
-    shadow: float = param(
-        Given(lambda v, u: max(0.0, 1.6 * u[0] - 0.9) * _wears_make_up(v), 1), 0, 1, doc="eye shadow on the upper lid"
-    )
-    shadow_hue: float = param(Uniform(0, 1), 0, 1, doc="hue of the eye shadow")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,7 +281,7 @@ class Eye:
         source="reasoned: adults about 28-30 mm (Hall's Handbook of Physical Measurements), children less",
     )
     aperture: float = param(
-        Normal(1.42, 0.15, 0.9, 1.75),
+        Normal(1.36, 0.15, 0.9, 1.75),
         0.3,
         1.8,
         doc="resting height of the fissure: 1 is the basis' own, whose upper lid is low; 0.8 is ptotic",
@@ -318,16 +304,6 @@ class Eye:
         source="reasoned: 90-160 upper, 75-80 lower lashes per lid",
     )
     lash_curl: float = param(Uniform(0.35, 1), 0, 1.5, doc="0 straight, 1 strongly curled")
-    mascara: float = param(
-        Given(
-            lambda v, u: (
-                max(0.0, u[0] * 2.2 - 1.2) * (1 - v["subject.head.gender"]) * (v["subject.head.age_years"] > 14)
-            )
-        ),
-        0,
-        1,
-        doc="thicker, darker, clumped lashes",
-    )
     caruncle_redness: float = param(Uniform(0.3, 1), 0, 1, doc="pale pink to red caruncle")
     wetness: float = param(LogUniform(0.4, 1.0), 0.1, 1, doc="height of the tear meniscus, 1 = 0.4 mm")
     fundus_reflectance: float = param(

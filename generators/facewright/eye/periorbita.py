@@ -13,7 +13,7 @@ import numpy as np
 
 from facewright import rng
 from facewright.eye.parameters import Lids
-from facewright.face.parameters import Skin
+from facewright.face.parameters import MakeUp, Skin
 from facewright.geometry.noise import periodic
 
 Array = np.ndarray
@@ -25,7 +25,7 @@ AROUND_MM = 100.0
 
 
 @lru_cache(maxsize=2)
-def periorbita(lids: Lids, skin: Skin, squint: float, spectrum: str) -> tuple[Array, Array]:
+def periorbita(lids: Lids, skin: Skin, make_up: MakeUp, squint: float, spectrum: str) -> tuple[Array, Array]:
     """Return (relief (R, C) mm outward, tint (R, C, 3), which multiplies the skin's linear albedo), both float32.
 
     `squint` in [0, 1] is how far cheek and lids are drawn up: it deepens crow's feet and lines below the eye.
@@ -34,7 +34,7 @@ def periorbita(lids: Lids, skin: Skin, squint: float, spectrum: str) -> tuple[Ar
     d = np.linspace(*DEPTHS_MM, rows, dtype=np.float32)[:, None]
     t = ((np.arange(columns, dtype=np.float32) + 0.5) / columns)[None, :]
     seed = int(skin.texture * 1000)
-    return _relief(d, t, seed, skin, squint), _tint(d, t, seed, lids, skin, spectrum)
+    return _relief(d, t, seed, skin, squint), _tint(d, t, seed, lids, skin, make_up, spectrum)
 
 
 def _relief(d: Array, t: Array, seed: int, skin: Skin, squint: float) -> Array:
@@ -90,15 +90,15 @@ def _relief(d: Array, t: Array, seed: int, skin: Skin, squint: float) -> Array:
     return (height + 0.03 * follicle - 0.05 * gland) * fade
 
 
-def _tint(d: Array, t: Array, seed: int, lids: Lids, skin: Skin, spectrum: str) -> Array:
+def _tint(d: Array, t: Array, seed: int, lids: Lids, skin: Skin, make_up: MakeUp, spectrum: str) -> Array:
     rows, columns = SIZE
     upper, lower = _arc(t, -0.02, 0.52), _arc(t, 0.5, 1.0)
     grain = periodic(seed + 4, rows, columns, 70, 30)
     blotch = periodic(seed + 5, rows, columns, 14, 8)
     tint = np.ones((*SIZE, 3), np.float32)
     # roots under the skin and the shade between lashes: every lash line is darker than its lid
-    roots = (0.85 * upper + 0.36 * lower) * np.exp(-(((d - 0.1) / 0.85) ** 2)) * (0.65 + 0.6 * grain)
-    tint *= 1 - roots[..., None] * np.array([0.85, 0.95, 1.0], np.float32)
+    roots = (0.95 * upper + 0.5 * lower) * np.exp(-(((d - 0.1) / 1.1) ** 2)) * (0.65 + 0.6 * grain)
+    tint *= 1 - np.minimum(roots, 1)[..., None] * np.array([0.85, 0.95, 1.0], np.float32)
     if spectrum == "rgb":
         blood = (0.10 * upper + 0.07 * lower) * np.clip((11 - d) / 6, 0, 1) * np.clip(d, 0, 1) * (0.4 + 1.2 * blotch)
         blood += 0.10 * np.exp(-(((d - lids.crease_mm) / 0.8) ** 2)) * upper
@@ -109,30 +109,43 @@ def _tint(d: Array, t: Array, seed: int, lids: Lids, skin: Skin, spectrum: str) 
             tint[..., k] *= np.exp(-(b * blood + v * veins + m * brown))
         margin = np.clip(-d / 0.7, 0, 1)
         tint *= 1 + margin[..., None] * (0.04 - 0.22 * np.exp(-(((d + 0.95) / 0.16) ** 2)))[..., None]
-    tint *= _make_up(d, t, grain, lids, spectrum)
+    tint *= _paint(d, t, grain, lids, make_up, spectrum)
     fade = np.clip((DEPTHS_MM[1] - 0.5 - d) / 5, 0, 1)[..., None]
     return 1 + (tint - 1) * fade
 
 
-def _make_up(d: Array, t: Array, grain: Array, lids: Lids, spectrum: str) -> Array:
+TONES = np.array(
+    [
+        (0.58, 0.40, 0.24),
+        (0.42, 0.27, 0.20),
+        (0.16, 0.14, 0.14),
+        (0.34, 0.17, 0.27),
+        (0.14, 0.25, 0.50),
+        (0.24, 0.38, 0.28),
+    ]
+)
+TONES_AT = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0)
+"""Eye shadows by `shadow_tone`, as what they leave of the skin's albedo: bronze, brown, charcoal, plum, blue, green."""
+
+
+def _paint(d: Array, t: Array, grain: Array, lids: Lids, make_up: MakeUp, spectrum: str) -> Array:
     """Return the tint of eyeliner and eye shadow: carbon black is black in infrared too, organic pigments are not."""
+    liner, shadow = make_up.liner, make_up.shadow
     wing = np.clip((t - 0.34) / 0.15, 0, 1) * (t < 0.53)
-    width = (0.5 + 1.1 * lids.liner) * (1 + 1.1 * wing)
+    width = (0.5 + 1.5 * liner) * (1 + 1.1 * wing)
     over = _arc(t, 0.06, 0.53) * np.clip((width - d) / 0.35 + 0.5, 0, 1) * np.clip((d + 0.9) / 0.4, 0, 1)
-    under = 0.7 * _arc(t, 0.52, 0.86) * np.clip((0.5 - np.abs(d - 0.1)) / 0.3 + 0.5, 0, 1)
-    line = np.clip(1.5 * lids.liner, 0, 1) * np.maximum(over, under * (lids.liner > 0.5)) * (0.82 + 0.18 * grain)
+    thick = 0.3 + 0.5 * liner
+    under = 0.8 * _arc(t, 0.52, 0.92) * np.clip((thick - np.abs(d - 0.1)) / 0.3 + 0.5, 0, 1)
+    line = np.clip(2 * liner, 0, 1) * np.maximum(over, under * np.clip(4 * liner - 1, 0, 1)) * (0.82 + 0.18 * grain)
     tint = np.repeat(1 - 0.93 * line[..., None], 3, axis=2)
-    if spectrum == "rgb" and lids.shadow > 0:
+    if spectrum == "rgb" and shadow > 0:
         reach = lids.crease_mm + 5.0
-        cloud = (
-            lids.shadow
-            * _arc(t, 0.05, 0.55)
-            * np.clip((reach + 4 * wing - d) / 5, 0, 1)
-            * np.clip((d + 0.5) / 0.8, 0, 1)
-        )
-        hue = 2 * math.pi * lids.shadow_hue
-        colour = (0.52 + 0.34 * np.cos(hue - np.array([0.0, 2.1, 4.2]))).astype(np.float32)
-        tint = tint * (1 + 0.85 * cloud[..., None] * (colour - 1) * (0.8 + 0.4 * grain[..., None]))
+        rim = np.clip((d + 0.5) / 0.8, 0, 1)
+        lid = _arc(t, 0.05, 0.55) * np.clip((reach + 4 * wing - d) / 5, 0, 1) * rim
+        smudge = np.clip(2 * shadow - 1, 0, 1) * _arc(t, 0.5, 0.95) * np.clip((3.5 - d) / 3, 0, 1) * rim
+        tone = np.array([np.interp(make_up.shadow_tone, TONES_AT, TONES[:, k]) for k in range(3)], np.float32)
+        cloud = shadow * np.maximum(lid, 0.8 * smudge)[..., None] * (0.8 + 0.2 * grain[..., None])
+        tint = tint * (1 + cloud * (tone - 1))
     return tint
 
 

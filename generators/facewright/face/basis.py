@@ -36,7 +36,7 @@ GROWN = {
     "chin-height": 0.12,
     "mouth-upperlip-height": -0.7,
     "mouth-lowerlip-height": -0.3,
-    "ear-scale": 0.25,
+    "ear-scale": 0.2,
     "ear-wing": 0.6,
     "ear-lobe": 0.35,
 }
@@ -49,6 +49,10 @@ the area of free ears come to those of photographs; lips are still thicker than 
 SMALL_YEARS, GROWN_YEARS = 6.0, 16.0
 """Age from which GROWN holds in full, linear from birth, since a child's eyes do lie low; shoulders rise between both.
 Reasoned."""
+
+EAR_RELIEF, EAR_SMOOTHING = 0.5, 6
+"""How far the relief of ears is raised, and the rounds of averaging that tell relief from shape. hm08's ears are flat:
+their luminance varies by 6 (L*, median) where photographs' vary by 11 (benchmarks/gap/results/looks.md). By eye."""
 
 AGES = {"baby": 1.0, "child": 11.0, "young": 25.0, "old": 90.0}
 """Years that hm08's four age shapes stand for (MakeHuman's own scale)."""
@@ -100,6 +104,8 @@ class HM08:
             values = data["values"].T * float(data["step_mm"])
             self._eyes = data["eyes"].astype(float)
             eye_macro, eye_axis = data["eye_macro"].astype(float), data["eye_axis"].astype(float)
+        self._ears = _ear_relief(self.template, self.faces, self.part == self.part_names.index("right_ear"))
+        self._ears += _ear_relief(self.template, self.faces, self.part == self.part_names.index("left_ear"))
         self._deltas = {
             name: (indices[a:b], values[a:b]) for name, a, b in zip(names, starts[:-1], starts[1:], strict=True)
         }
@@ -116,6 +122,7 @@ class HM08:
             index, delta = self._deltas[name]
             vertices[index] += weight * delta
             eyes += weight * self._eye_shift[name]
+        vertices += EAR_RELIEF * self._ears
         if head.pack != "none":
             pack = head_pack(head.pack, len(vertices))
             for weight, axis, shift in zip(head.pack_identity, pack.axes, pack.eyes):
@@ -133,6 +140,23 @@ class HM08:
             index, delta = self._deltas[f"unit:{name}"]
             moved[index] += weight * delta
         return moved
+
+
+def _ear_relief(template: Array, faces: Array, inside: Array) -> Array:
+    """Return what averaging takes from the ear whose faces are `inside` (F,) bool, (V, 3) mm; its border stays."""
+    edges = np.concatenate([faces[:, [k, (k + 1) % 4]] for k in range(4)])
+    edges = np.unique(np.sort(edges, axis=1), axis=0)
+    border = np.unique(faces[~inside])
+    free = np.setdiff1d(np.unique(faces[inside]), border)
+    joined = edges[np.isin(edges, free).any(axis=1)]
+    ends, others = np.concatenate([joined, joined[:, ::-1]]).T
+    smooth = template.copy()
+    for _ in range(EAR_SMOOTHING):
+        near = np.zeros_like(smooth)
+        np.add.at(near, ends, smooth[others])
+        near /= np.maximum(np.bincount(ends, minlength=len(near)), 1)[:, None]
+        smooth[free] = 0.5 * (smooth[free] + near[free])
+    return template - smooth
 
 
 def shoulder_share(p: Array) -> Array:

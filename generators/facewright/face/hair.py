@@ -59,10 +59,13 @@ def brows(
     """Return one brow from `count` roots near BROW_LINE: `rest` (V, 3) template points, `surface` (V, 3) the face."""
     sign = 1 if side == "left" else -1
     u = rng.numbers(*seed, f"brow.{side}", 5, count)
-    along = u[0]
+    steps = np.linspace(0, 1, 33)
+    heights = np.interp(steps, [0, 0.15, 0.6, 1], [6.2, 7.4, 6.2, 3.0])
+    filled = np.cumsum(heights * np.interp(steps, [0.8, 1], [1, 0.45]))  # as dense all along, and thinning at the tail
+    along = np.interp(u[0], (filled - filled[0]) / (filled[-1] - filled[0]), steps)
     knots = np.linspace(0, 1, len(BROW_LINE))
     x = np.interp(along, knots, BROW_LINE[:, 0])
-    height = np.interp(along, [0, 0.15, 0.6, 1], [6.2, 7.4, 6.2, 2.4]) * hair.brow_width * (0.85 + 0.3 * gender)
+    height = np.interp(along, steps, heights) * hair.brow_width * (0.85 + 0.3 * gender)
     off = 1.3 * u[1] + 0.7 * u[2] - 1  # nearly even, with soft borders
     y = np.interp(along, knots, BROW_LINE[:, 1] + hair.brow_arch * BROW_ARCH_MM) + off * height
     front = np.nonzero(

@@ -327,12 +327,13 @@ DYES = ("none", "bleached", "red", "copper", "blue", "pink", "purple", "green", 
 
 
 def _dye(values: Values, u: U) -> str:
-    """Draw a dye for one adult in twelve, the vivid ones in the young; reasoned."""
+    """Draw a dye for a third of all women and one man in twenty, vivid ones for a few of the young; reasoned."""
     age, woman = values["subject.head.age_years"], values["subject.head.gender"] < 0.5
-    if age < 16 or u[0] > (0.12 if woman else 0.04):
+    if age < 16 or u[0] > (0.35 if woman else 0.05):
         return "none"
-    tame, vivid = ("bleached", "bleached", "red", "copper", "highlights"), ("blue", "pink", "purple", "green")
-    return vivid[int(u[1] * 4)] if u[2] < (0.4 if age < 40 else 0.1) else tame[int(u[1] * 5)]
+    tame = ("bleached", "bleached", "highlights", "highlights", "highlights", "red", "copper")
+    vivid = ("blue", "pink", "purple", "green")
+    return vivid[int(u[1] * 4)] if u[2] < (0.12 if age < 40 else 0.03) else tame[int(u[1] * 7)]
 
 
 @dataclass(frozen=True)
@@ -403,32 +404,47 @@ class Skin:
     texture: float = param(Uniform(0, 1000), 0, 1000, doc="offset into the noise fields: other skin, same kind")
 
 
-def _made_up(values: Values, u: U) -> bool:
-    """Draw whether the face is made up: half of all women and girls from 15 on; reasoned for web photographs."""
-    return values["subject.head.age_years"] > 15 and u[0] < 0.55 * (1 - values["subject.head.gender"])
+MADE_UP = 0.55
+"""Share of women from 15 on who are made up where habits are uniform; reasoned for web photographs."""
+
+
+def made_up(values: Values) -> float:
+    """Return how much a person is made up: 0 not at all, 1 as much as can be. Half of the women from 15 on, no man."""
+    bare = 1 - MADE_UP * (1 - values["subject.head.gender"])
+    if values["subject.head.age_years"] <= 15 or bare >= 1:
+        return 0.0
+    return max(0.0, (values["subject.make_up.habit"] - bare) / (1 - bare))
+
+
+def _if_made_up(share: float, least: float) -> Given:
+    """Return the distribution of one thing that `share` of those wear who are made up, at `least` so much of it."""
+
+    def draw(values: Values, u: U) -> float:
+        amount = made_up(values)
+        return least + (1 - least) * (0.5 * amount + 0.5 * u[1]) if amount > 0 and u[0] < share else 0.0
+
+    return Given(draw, 2)
 
 
 @dataclass(frozen=True)
 class MakeUp:
-    """Make-up of the face; that of the eyes is in eye.lids and eye.mascara."""
+    """Make-up of face and eyes: who wears much of one thing wears much of others."""
 
-    foundation: float = param(
-        Given(lambda v, u: 0.3 + 0.7 * u[1] if _made_up(v, u) else 0.0, 2), 0, 1, doc="how far it evens the skin out"
-    )
-    blush: float = param(
-        Given(lambda v, u: u[1] if v["subject.make_up.foundation"] > 0 and u[0] < 0.6 else 0.0, 2),
-        0,
-        1,
-        doc="rouge on the cheeks",
-    )
-    lipstick: float = param(
-        Given(lambda v, u: 0.4 + 0.6 * u[1] if v["subject.make_up.foundation"] > 0 and u[0] < 0.7 else 0.0, 2),
-        0,
-        1,
-        doc="how far lipstick covers the lips",
-    )
+    habit: float = param(Uniform(0, 1), 0, 1, doc="how readily the person makes up; girls and men do not")
+    foundation: float = param(_if_made_up(1, 0.3), 0, 1, doc="how far it evens the skin out")
+    blush: float = param(_if_made_up(0.6, 0), 0, 1, doc="rouge on the cheeks")
+    lipstick: float = param(_if_made_up(0.7, 0.4), 0, 1, doc="how far lipstick covers the lips")
     lipstick_tone: float = param(
         Uniform(0, 1), 0, 1, doc="tone of the lipstick: nude 0, red 0.25, pink 0.5, berry 0.75, coral 1"
+    )
+    mascara: float = param(_if_made_up(0.9, 0.3), 0, 1, doc="thicker, darker, clumped lashes")
+    liner: float = param(_if_made_up(0.75, 0.1), 0, 1, doc="eyeliner: 0 none, 1 thick with a wing, below the eye too")
+    shadow: float = param(_if_made_up(0.6, 0.1), 0, 1, doc="eye shadow on the upper lid; from 0.5 on below the eye too")
+    shadow_tone: float = param(
+        Uniform(0, 1),
+        0,
+        1,
+        doc="tone of the eye shadow: bronze 0, brown 0.25, charcoal 0.5, plum 0.7, blue 0.85, green 1",
     )
 
 
@@ -699,16 +715,19 @@ class Jewellery:
 
 
 NECKLINES = ("crew", "v_neck", "high", "collar", "scoop", "off_shoulder")
-_SHIRTS = "crew crew crew crew v_neck v_neck v_neck high high collar collar collar collar".split()
-_TOPS = (
-    "crew crew crew v_neck v_neck v_neck high high collar collar scoop scoop scoop off_shoulder off_shoulder".split()
-)
+_CASUAL = {"man": "crew crew crew crew v_neck v_neck v_neck high high collar collar".split()}
+_CASUAL["woman"] = "crew crew crew v_neck v_neck v_neck high high collar collar scoop".split()
+_DRESSED = {"man": "collar collar collar collar collar crew v_neck high".split()}
+_DRESSED["woman"] = "off_shoulder off_shoulder off_shoulder scoop scoop v_neck".split()
+DRESSED_FROM = 2 / 3
+"""Formality from which on people are dressed up: a third of them where it is uniform; reasoned."""
 
 
 def _neckline(values: Values, u: U) -> str:
-    """Draw a neckline: women show shoulders or chest as often as in portraits (a third); reasoned."""
+    """Draw a neckline: dressed up, women show shoulders or chest and men wear collars; reasoned, as in portraits."""
     grown_woman = values["subject.head.gender"] < 0.5 and values["subject.head.age_years"] > 12
-    kinds = _TOPS if grown_woman else _SHIRTS
+    worn = _DRESSED if values["subject.wear.formality"] > DRESSED_FROM else _CASUAL
+    kinds = worn["woman" if grown_woman else "man"]
     return kinds[int(u[0] * len(kinds))]
 
 
@@ -725,8 +744,9 @@ def _shirt_value(values: Values, u: U) -> float:
 
 
 def _jacket(values: Values, u: U) -> str:
-    """Draw who wears a blazer: a quarter of grown men, one in twelve grown women; reasoned, as in portraits."""
-    share = 0.25 if values["subject.head.gender"] > 0.5 else 0.08
+    """Draw who wears a blazer: of those dressed up two of three men, one woman in five; of others few; reasoned."""
+    shares = (0.65, 0.2) if values["subject.wear.formality"] > DRESSED_FROM else (0.06, 0.06)
+    share = shares[0] if values["subject.head.gender"] > 0.5 else shares[1]
     open_neck = values["subject.wear.shirt"] in ("high", "off_shoulder")
     return "blazer" if values["subject.head.age_years"] > 15 and not open_neck and u[0] < share else "none"
 
@@ -746,6 +766,9 @@ class Jacket:
 class Wear:
     """What the person wears."""
 
+    formality: float = param(
+        Uniform(0, 1), 0, 1, doc="how far the person is dressed up: jackets and collars, bare shoulders"
+    )
     shirt: str = param(Given(_neckline), choices=NECKLINES, doc="neckline")
     shirt_hue: float = param(Uniform(0, 1), 0, 1, doc="hue of the cloth")
     shirt_saturation: float = param(Given(_shirt_saturation, 2), 0, 1, doc="saturation of the cloth")

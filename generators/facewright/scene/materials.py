@@ -46,7 +46,7 @@ def skin(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     roughness = g.math(
         "SUBTRACT",
         (0.48 if infrared else 0.6) - 0.14 * p.oiliness,
-        g.math("ADD", g.math("MULTIPLY", margin, 0.3), g.math("MULTIPLY", lip, 0.1)),
+        g.math("ADD", g.math("MULTIPLY", margin, 0.3), g.math("MULTIPLY", lip, 0.22)),
         clamp=True,
     )
     radius = (1.2, 1.2, 1.2) if infrared else (1.1, 0.42, 0.22)
@@ -184,8 +184,18 @@ def _cornea(g: Graph, index: float, gloss: float | None) -> Socket:
 
 
 def cornea(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
-    """Air to cornea, with its tear film's reflection of everything but the LEDs (passes.shine_material)."""
-    return _cornea(g, CORNEA_INDEX, 0.012)
+    """Air to cornea, with its tear film's reflection of everything but the LEDs (passes.shine_material).
+
+    A pixel sees as many directions of mirrors as the cornea turns in its width, too many to meet a small flash by
+    chance; their standard deviation is added to the microfacets' slopes, so that no catchlight is missed.
+    """
+    px_mm = sample.camera.field_mm / sample.image.width
+    turns = px_mm / (math.sqrt(12) * sample.subject.eye.cornea_radius_mm)
+    return _cornea(g, CORNEA_INDEX, math.sqrt(max(TEAR_SLOPE, turns)))
+
+
+TEAR_SLOPE = 0.00015
+"""Slope of the tear film's own roughness, by eye; Cycles wants its square root."""
 
 
 def cornea_back(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
@@ -212,7 +222,7 @@ def caruncle(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     colour = pale + red * (deep - pale)
     if sample.image.spectrum == "nir":
         colour = np.full(3, 0.5)
-    base = g.mix(g.ramp(lumps, 0.35, 0.65, 0.0, 0.5), tuple(colour), tuple(0.6 * colour + 0.3))
+    base = g.mix(g.ramp(lumps, 0.35, 0.65, 0.0, 0.5), tuple(colour), tuple(0.8 * colour + 0.08))
     return principled(
         g,
         base,
@@ -532,7 +542,7 @@ def _mixed_grey(g: Graph, sample: Sample, grey: Socket) -> Any:
 
 def _shade(g: Graph, vary: Socket, colour: Any) -> Socket:
     """Return the colour of a strand between a darker, cooler and a lighter, warmer one."""
-    dark, light = 0.5 * colour, np.minimum(colour * [1.62, 1.5, 1.38], 0.92)
+    dark, light = 0.4 * colour, np.minimum(colour * [1.85, 1.7, 1.55], 0.92)
     return g.mix(vary, tuple(dark), tuple(light))
 
 
@@ -575,7 +585,7 @@ def _mane(g: Graph, colour: Any) -> Socket:
 def lashes(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     """Lashes are darker than the head's hair; mascara makes them black."""
     base = hair_colour(sample.subject.hair, sample.image.spectrum) * 0.25
-    return _fibre(g, tuple(base * (1 - 0.8 * sample.subject.eye.mascara) + 0.002), 0.4)
+    return _fibre(g, tuple(base * (1 - 0.8 * sample.subject.make_up.mascara) + 0.002), 0.4)
 
 
 def _fibre(g: Graph, colour: Any, roughness: float) -> Socket:

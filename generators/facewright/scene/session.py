@@ -403,7 +403,7 @@ def textures(figure: Figure) -> dict[str, Array]:
         complexion(*face)[0],
         complexion_tint(*face),
         relief_tile(subject.skin),
-        *periorbita(eye.lids, subject.skin, squint(expression), spectrum),
+        *periorbita(eye.lids, subject.skin, subject.make_up, squint(expression), spectrum),
         *iris_albedo(eye.iris, spectrum),
         sclera_albedo(eye.sclera, spectrum, limbus, eye.iris.limbal_width_mm, globe.radius),
     )
