@@ -61,6 +61,14 @@ def test_infrared_tint_is_grey_and_hides_eye_shadow():
     assert np.ptp(coloured[(DEPTH > 1) & (DEPTH < 4)][:, np.abs(TURN - 0.25) < 0.1], axis=2).mean() > 0.15
 
 
+def test_strong_eye_shadow_reaches_below_the_eye():
+    below = (DEPTH > 0.5) & (DEPTH < 2.5)
+    outer = np.abs(TURN - 0.7) < 0.1
+    plain, faint, strong = (painted(skin(), shadow=much, shadow_tone=0.5)[1][below][:, outer] for much in (0, 0.5, 1.0))
+    assert np.array_equal(faint, plain)
+    assert strong.mean() < 0.75 * plain.mean()
+
+
 @pytest.mark.parametrize("axis", [0, 1])
 def test_the_skins_relief_repeats_without_a_seam(axis):
     tile = relief_tile(skin(wrinkles=0.5))

@@ -43,6 +43,23 @@ def test_every_neckline_is_worn_and_the_low_ones_by_grown_women():
     assert all(head.gender < 0.5 and head.age_years > 12 for head in low)
 
 
+def test_who_is_dressed_up_shows_it():
+    """Women by bare shoulders or chests, men by collars and jackets, in most cases, and hardly anybody else."""
+    found = {}
+    for formality in (0.3, 0.9):
+        recipe = Recipe.load("face", [f"subject.wear.formality={formality}", "subject.head.age_years=30"])
+        people = [sample(recipe, 4, index).subject for index in range(300)]
+        women = [one.wear for one in people if one.head.gender < 0.5]
+        men = [one.wear for one in people if one.head.gender > 0.5]
+        found[formality] = (
+            np.mean([wear.shirt in ("scoop", "off_shoulder") for wear in women]),
+            np.mean([wear.shirt == "collar" for wear in men]),
+            np.mean([wear.jacket.kind == "blazer" for wear in men]),
+        )
+    assert np.all(np.array(found[0.3]) < (0.2, 0.35, 0.15))
+    assert np.all(np.array(found[0.9]) > (0.65, 0.5, 0.4))
+
+
 def test_blazers_are_worn_by_grown_people_over_what_shows_between_lapels():
     people = [sample(FACE, 7, index).subject for index in range(400)]
     worn = [one for one in people if one.wear.jacket.kind == "blazer"]

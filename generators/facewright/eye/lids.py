@@ -38,7 +38,9 @@ LOOK_UP_DEG, LOOK_DOWN_DEG, LOOK_SIDE_DEG = 28.0, 32.0, 35.0
 """Rotation at which the ARKit eyeLook unit is at full strength."""
 
 
-LID_CURVE = np.interp(np.arange(1, 14) / 14, [0, 0.25, 0.4, 0.6, 0.8, 1], [1.3, 1.3, 1.08, 0.92, 0.74, 0.62])
+LID_CURVE = np.interp(
+    np.arange(1, 14) / 14, [0.3, 0.36, 0.45, 0.55, 0.65, 0.75, 1], [1.4, 1.15, 0.9, 0.65, 0.45, 0.4, 0.5]
+)
 """Height of the resting fissure at the columns UPPER, relative to hm08's, whose upper lid is highest lateral of the
 pupil, where people's is highest medially. By hand, toward heights along the eye in masks of photographs (looks.md)."""
 

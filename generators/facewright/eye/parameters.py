@@ -281,7 +281,7 @@ class Eye:
         source="reasoned: adults about 28-30 mm (Hall's Handbook of Physical Measurements), children less",
     )
     aperture: float = param(
-        Normal(1.36, 0.15, 0.9, 1.75),
+        Normal(1.42, 0.15, 0.9, 1.75),
         0.3,
         1.8,
         doc="resting height of the fissure: 1 is the basis' own, whose upper lid is low; 0.8 is ptotic",
