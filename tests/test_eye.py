@@ -130,8 +130,8 @@ def test_the_fissure_of_the_finished_head_has_the_width_of_the_sample(index):
 
 
 def test_eyes_are_as_high_along_their_width_as_in_masks_of_photographs():
-    """Shares of the middle's height at a quarter and three quarters of the width, from the medial canthus: hm08's own
-    are 0.50 and 0.94, in masks of photographs 0.79 and 0.83 (379 of CelebAMask-HQ, benchmarks/gap/results/looks.md).
+    """At a quarter and three quarters of the width, from the medial canthus, as shares of the middle: hm08's own are
+    0.50 and 0.94, in masks of photographs about 0.8 each (benchmarks/gap/results/proportions.md).
     """
     ahead = {"expression.mood": "neutral", "gaze.reference": "head", "gaze.yaw_deg": 0.0, "gaze.pitch_deg": 0.0}
     open_ = {"expression.blink": 0.0, "expression.wink": 0.0, "expression.squint": 0.0}

@@ -66,6 +66,9 @@ def measures(seg: Array, classes: tuple[str, ...]) -> dict[str, float] | None:
     shapes = [points(eye) for eye in eyes]
     found["eye width"] = float(np.mean([extent(shape[:, 0]) for shape in shapes]))
     found["eye height"] = float(np.mean([len(s) * pixel / extent(s[:, 0]) * 4 / np.pi for s in shapes]))
+    heights = np.sum([[_height(shape, place) for place in (0.25, 0.5, 0.75)] for shape in shapes], axis=0)
+    if heights[1]:
+        found["eye height, medial / middle"], found["eye height, lateral / middle"] = heights[[0, 2]] / heights[1]
     brows = [points(of(name)) for name in ("r_brow", "l_brow")]
     if min(map(len, brows)) >= LEAST:
         found["brow width"] = float(np.mean([extent(brow[:, 0]) for brow in brows]))
@@ -95,6 +98,13 @@ def measures(seg: Array, classes: tuple[str, ...]) -> dict[str, float] | None:
         found["ear width"], found["ear height"] = (float(np.mean([extent(ear[:, k]) for ear in ears])) for k in (0, 1))
         found["ear area"] = float(np.mean([len(ear) * pixel for ear in ears]))
     return found
+
+
+def _height(eye: Array, place: float) -> float:
+    """Return how many points of `eye` (N, 2) lie in a sixth of its width round `place`, from the medial corner."""
+    out = np.abs(eye[:, 0])
+    share = (out - out.min()) / np.ptp(out)
+    return float((np.abs(share - place) < 1 / 12).sum())
 
 
 Quartiles = dict[str, list[float]]

@@ -42,7 +42,8 @@ LID_CURVE = np.interp(
     np.arange(1, 14) / 14, [0.3, 0.36, 0.45, 0.55, 0.65, 0.75, 1], [1.4, 1.15, 0.9, 0.65, 0.45, 0.4, 0.5]
 )
 """Height of the resting fissure at the columns UPPER, relative to hm08's, whose upper lid is highest lateral of the
-pupil, where people's is highest medially. By hand, toward heights along the eye in masks of photographs (looks.md)."""
+pupil, where people's is highest medially. By hand, toward heights along the eye in masks of photographs
+(benchmarks/gap/results/proportions.md)."""
 
 
 def widen(neutral: Neutral, basis: HeadBasis, fissure_mm: float) -> Array:
