@@ -19,6 +19,8 @@ Array = np.ndarray
 def caruncle(inner_edge: Array, eye: Globe, centre: Array) -> Mesh:
     """Return the caruncle with the plica: a low, lumpy mound that fills the medial canthus.
 
+    Point attribute `plica` (V, 1) is 1 on the side of the globe, where conjunctiva folds, and 0 on the caruncle itself.
+
     `inner_edge` (28, 3) is the inner margin loop in head mm. The mound spans from the canthus to just inside the
     globe's surface and stays behind the lid margins.
     """
@@ -53,6 +55,7 @@ def caruncle(inner_edge: Array, eye: Globe, centre: Array) -> Mesh:
         faces,
         np.full(len(faces), int(side_label(eye.side, "caruncle")), np.uint8),
         "caruncle",
+        {"plica": np.clip(1.6 - 3 * uu / math.pi, 0, 1).reshape(-1, 1).astype(np.float32)},
     )
 
 

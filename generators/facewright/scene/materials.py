@@ -214,15 +214,16 @@ def tear(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
 
 
 def caruncle(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
-    """Wet, lumpy, pink."""
+    """Wet, lumpy, pink; the plica beside it is nearly as pale as the white."""
     place = g.node("ShaderNodeNewGeometry").outputs["Position"]
     lumps = g.noise(place, 900.0, 3)
     red = sample.subject.eye.caruncle_redness
-    pale, deep = np.array([0.62, 0.36, 0.30]), np.array([0.52, 0.16, 0.13])
+    pale, deep, plica = np.array([0.62, 0.36, 0.30]), np.array([0.52, 0.16, 0.13]), np.array([0.66, 0.50, 0.46])
     colour = pale + red * (deep - pale)
     if sample.image.spectrum == "nir":
-        colour = np.full(3, 0.5)
+        colour = plica = np.full(3, 0.5)
     base = g.mix(g.ramp(lumps, 0.35, 0.65, 0.0, 0.5), tuple(colour), tuple(0.8 * colour + 0.08))
+    base = g.mix(g.split(g.attribute("plica").outputs["Vector"])[0], base, tuple(plica))
     return principled(
         g,
         base,
