@@ -129,6 +129,16 @@ def test_the_fissure_of_the_finished_head_has_the_width_of_the_sample(index):
         assert width == pytest.approx(start.subject.eye.fissure_mm, abs=0.8)
 
 
+def test_the_plica_lies_toward_the_globe():
+    eye = build_figure(SAMPLES[0]).eyes["left"]
+    corner = next(part for part in eye.adnexa if part.material == "caruncle")
+    plica = corner.points["plica"][:, 0]
+    assert plica.min() == 0
+    assert plica.max() == 1
+    nose = corner.vertices[:, 0]  # the left eye lies at +x
+    assert nose[plica == 1].mean() > nose[plica == 0].mean() + 1
+
+
 def test_eyes_are_as_high_along_their_width_as_in_masks_of_photographs():
     """At a quarter and three quarters of the width, from the medial canthus, as shares of the middle: hm08's own are
     0.50 and 0.94, in masks of photographs about 0.8 each (benchmarks/gap/results/proportions.md).

@@ -9,7 +9,9 @@ from facewright import Recipe, sample
 from facewright.errors import RecipeError
 from facewright.figure import build_figure
 from facewright.geometry.camera import WORLD_FROM_HEAD
+from facewright.geometry.reflection import glint_points
 from facewright.scene.world import blackbody
+from facewright.schema import Label, side_label
 from facewright.world.lamps import Lamp, parse_lamps
 
 RECT = (900.0, -700.0, 500.0, -0.9, 0.7, -0.5, 300.0, 200.0, 180.0, 10.0, 8.0, 6.0)
@@ -66,3 +68,35 @@ def test_a_lamp_like_the_key_light_gives_the_key_lights_picture(cycles):
     assert lamp.light_at(aim) == pytest.approx(1.3 * np.array(blackbody(light.key_temperature_k)))
     assert wanted.max() > 0.3
     assert np.abs(found - wanted).mean() < 0.01 * wanted.mean()
+
+
+def test_a_flash_is_mirrored_in_the_cornea_where_geometry_says(cycles):
+    """The brightest spot of the iris, with few samples: a catchlight of 0.1 px must not be left to chance."""
+    size = ["image.width=128", "image.height=64", "image.samples=8", "image.denoise=false"]
+    recipe = Recipe.load("face", [*size, "subject.wear.glasses.kind=none", "subject.wear.hat.kind=none"])
+    dark = {"light.hdri": "none", "light.rim_strength": 0.0, "backdrop.kind": "map", "subject.hair.style": "crew"}
+    flash = {"light.key_kind": "flash", "light.key_strength": 2.0, "camera.distance_mm": 1500.0}
+    close = {"camera.field_mm": 120.0, "camera.shift_x": 0.0, "camera.shift_y": 0.0}
+    ahead = {"gaze.reference": "camera", "gaze.yaw_deg": 0.0, "gaze.pitch_deg": 0.0}
+    open_ = {f"expression.{name}": 0.0 for name in ("blink", "wink", "squint")} | {"expression.mood": "neutral"}
+    seen = 0
+    for index in (0, 1, 3):
+        posed = sample(recipe, 3, index).replace(dark | flash | close | ahead | open_)
+        figure, frame = build_figure(posed), cycles(posed, ("linear", "seg"))
+        seg, light = frame.layers["seg"], frame.layers["linear"].mean(axis=2)
+        camera = figure.camera
+        pinhole = -camera.rotation.T @ camera.translation_mm
+        lamp = pinhole - 70 * camera.rotation[1]
+        for side, eye in figure.eyes.items():
+            viewer, source = ((point - eye.centre) @ eye.rotation for point in (pinhole, lamp))
+            spot = glint_points(eye.globe.anterior, viewer, source[None], eye.globe.limbus_r)[0]
+            world = spot @ eye.rotation.T + eye.centre
+            x, y = camera.project(camera.rotation @ world + camera.translation_mm)
+            iris = np.isin(seg, [int(side_label(side, part)) for part in ("iris", "pupil")])
+            if not (0 <= y < 64 and iris[int(y), int(x)]):
+                continue
+            brightest = np.unravel_index(np.argmax(np.where(iris, light, 0)), iris.shape)
+            assert math.hypot(brightest[1] + 0.5 - x, brightest[0] + 0.5 - y) < 1.5
+            assert light[brightest] > np.median(light[seg == Label.SKIN])
+            seen += 1
+    assert seen >= 3
