@@ -231,7 +231,11 @@ def test_who_has_which_hair():
     assert 0.35 < len(bearded) / len(men) < 0.65
     assert len({one.hair.beard for one in drawn}) == len(BEARD_STYLES)
     adults = [one for one in drawn if one.head.age_years > 16]
-    assert 0.05 < np.mean([one.hair.dye != "none" for one in adults]) < 0.11
+    dyes = [one.hair.dye for one in adults if one.hair.dye != "none"]
+    assert 0.17 < len(dyes) / len(adults) < 0.24
+    assert 0.01 < sum(dye in ("blue", "pink", "purple", "green") for dye in dyes) / len(dyes) < 0.12
+    women = [one.head.gender < 0.5 for one in adults if one.hair.dye != "none"]
+    assert np.mean(women) > 0.8
     children = Counter(one.hair.style for one in drawn if one.head.age_years < 13)
     assert not {"bald", "receding"} & set(children)
     assert len(children) > 8
