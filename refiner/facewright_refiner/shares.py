@@ -21,8 +21,8 @@ from facewright_refiner.fits import STRANGE, SURE
 from facewright_refiner.knobs import PARENTS, Factor, Row, short
 
 PROVEN = 0.4
-"""R² from which on shares are believed, more than of numbers: at 0.33 to 0.35 three matches gave 74 to 93 % of portraits
-without glasses, where masks say 95 %, and the intervals of two of them left that out (benchmarks/gap/matching.md)."""
+"""R² from which on shares are believed, more than of numbers: at 0.33 to 0.35 three matches said that 74 to 93 % of
+portraits are without glasses, masks say 95 %, and two of their intervals left that out (benchmarks/gap/matching.md)."""
 LEAST_OF_CLASS = 5
 """Renders of a class below which nothing is known of what it is taken for."""
 STEPS = 300
