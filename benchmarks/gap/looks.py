@@ -10,28 +10,17 @@ training part is read); each DATASET is one of ours, read in the same classes. S
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import sys
-from pathlib import Path
-
 import kornia
 import numpy as np
 import torch
 from PIL import Image
+from quartiles import arguments, quartiles, record
 from scipy import ndimage
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "generators"), str(ROOT / "refiner")]
-
-from facewright import __version__  # noqa: E402
-from facewright_refiner.readers import Real, open_real, ours  # noqa: E402
-from facewright_refiner.readers.base import TRAIN, Labelled  # noqa: E402
+from facewright_refiner.readers.base import Labelled
 
 Array = np.ndarray
 
-CONVENTION = "celebamask_hq"
 EDGE = 160
 PARTS = {
     "nose": ("nose",),
@@ -79,41 +68,12 @@ def measured(item: Labelled, classes: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
-def quartiles(pictures: Real) -> tuple[int, dict[str, list[float]]]:
-    """Return how many faces there are, and the quartiles of each number over those that have it."""
-    rows = [row for item in pictures if item.seg is not None and (row := measured(item, tuple(pictures.classes)))]
-    keys = dict.fromkeys(key for row in rows for key in row)
-    values = {key: [row[key] for row in rows if key in row] for key in keys}
-    return len(rows), {key: np.percentile(row, [25, 50, 75]).round(3).tolist() for key, row in values.items()}
-
-
-def table(found: dict[str, tuple[int, dict[str, list[float]]]]) -> list[str]:
-    """Return the lines of the Markdown table."""
-    lines = [f"| | {' | '.join(f'{name} ({count})' for name, (count, _) in found.items())} |"]
-    lines.append(f"|---|{'---|' * len(found)}")
-    for key in dict.fromkeys(key for _, columns in found.values() for key in columns):
-        cells = [columns.get(key) for _, columns in found.values()]
-        lines.append(f"| {key} | {' | '.join(f'{q[1]:.1f} [{q[0]:.1f}, {q[2]:.1f}]' if q else '' for q in cells)} |")
-    return lines
-
-
 def main() -> None:
     """Print the table, and keep it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--real", type=Path, required=True)
-    parser.add_argument("--ours", type=Path, nargs="+", required=True)
-    parser.add_argument("-o", "--out", type=Path)
-    options = parser.parse_args()
-    sets = {"photographs": open_real(options.real, f"masks:{CONVENTION}").split(TRAIN)}
-    sets |= {folder.name: ours.read(folder, CONVENTION) for folder in options.ours}
-    found = {name: quartiles(pictures) for name, pictures in sets.items()}
-    lines = table(found)
-    print("\n".join(lines))
-    if options.out:
-        head = ["# Looks of faces, part by part", "", "Median [quartiles] (pictures).", ""]
-        tail = ["", f"Facewright {__version__}, Python {platform.python_version()}, kornia {kornia.__version__}"]
-        options.out.with_suffix(".md").write_text("\n".join([*head, *lines, *tail]) + "\n")
-        options.out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+    sets, out = arguments(__doc__)
+    rows = {name: [measured(item, tuple(real.classes)) for item in real] for name, real in sets.items()}
+    found = {name: quartiles([row for row in column if row]) for name, column in rows.items()}
+    record(found, 1, "Looks of faces, part by part", out)
 
 
 if __name__ == "__main__":

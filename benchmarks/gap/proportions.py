@@ -10,18 +10,10 @@ DATASET is one of ours, read in the same classes. No training, no rendering: sec
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from pathlib import Path
-
 import numpy as np
+from quartiles import Found, arguments, quartiles, record
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "generators"), str(ROOT / "refiner")]
-
-from facewright_refiner.readers import Real, open_real, ours  # noqa: E402
-from facewright_refiner.readers.base import TRAIN  # noqa: E402
+from facewright_refiner.readers import Real
 
 Array = np.ndarray
 
@@ -33,7 +25,6 @@ LEAST = 10
 """Pixels that each of eyes, nose, mouth and brows must have."""
 FREE = 0.17
 """Share of hair in the picture up to which ears are measured: more hangs over them."""
-CONVENTION = "celebamask_hq"
 
 
 def measures(seg: Array, classes: tuple[str, ...]) -> dict[str, float] | None:
@@ -107,50 +98,23 @@ def _height(eye: Array, place: float) -> float:
     return float((np.abs(share - place) < 1 / 12).sum())
 
 
-Quartiles = dict[str, list[float]]
-
-
-def columns(real: Real, sets: dict[str, Real]) -> dict[str, tuple[int, Quartiles]]:
-    """Return how many faces each set has with shut and with open mouths, and quartiles of their measures."""
-    found: dict[str, tuple[int, Quartiles]] = {}
-    for name, pictures in {"photographs": real, **sets}.items():
-        rows = [measures(item.seg, tuple(pictures.classes)) for item in pictures if item.seg is not None]
+def columns(sets: dict[str, Real]) -> Found:
+    """Return the columns of each set's faces with shut and with open mouths."""
+    found: Found = {}
+    for name, pictures in sets.items():
+        rows = [row for item in pictures if (row := measures(item.seg, tuple(pictures.classes)))]
         for word, state in (("shut", 0.0), ("open", 1.0)):
-            known = [row for row in rows if row and row["mouth open"] == state]
-            keys = dict.fromkeys(key for row in known for key in row if key != "mouth open")
-            values = {key: [row[key] for row in known if key in row] for key in keys}
-            quartiles = {key: np.percentile(row, [25, 50, 75]).round(4).tolist() for key, row in values.items()}
-            found[f"{name}, {word}"] = len(known), quartiles
+            known = [
+                {key: row[key] for key in row if key != "mouth open"} for row in rows if row["mouth open"] == state
+            ]
+            found[f"{name}, {word}"] = quartiles(known)
     return found
-
-
-def table(found: dict[str, tuple[int, Quartiles]]) -> list[str]:
-    """Return the lines of the Markdown table."""
-    shown = {name: column for name, column in found.items() if column[0]}
-    lines = [f"| | {' | '.join(f'{name} ({count})' for name, (count, _) in shown.items())} |"]
-    lines.append(f"|---|{'---|' * len(shown)}")
-    for key in dict.fromkeys(key for _, quartiles in shown.values() for key in quartiles):
-        cells = [quartiles.get(key) for _, quartiles in shown.values()]
-        lines.append(f"| {key} | {' | '.join(f'{q[1]:.3f} [{q[0]:.3f}, {q[2]:.3f}]' if q else '' for q in cells)} |")
-    return lines
 
 
 def main() -> None:
     """Print the table, and keep it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--real", type=Path, required=True)
-    parser.add_argument("--ours", type=Path, nargs="+", required=True)
-    parser.add_argument("-o", "--out", type=Path)
-    options = parser.parse_args()
-    real = open_real(options.real, f"masks:{CONVENTION}").split(TRAIN)
-    sets = {folder.name: ours.read(folder, CONVENTION) for folder in options.ours}
-    found = columns(real, sets)
-    lines = table(found)
-    print("\n".join(lines))
-    if options.out:
-        head = ["# Proportions of faces, in distances of the pupils", "", "Median [quartiles] (pictures).", ""]
-        options.out.with_suffix(".md").write_text("\n".join([*head, *lines]) + "\n")
-        options.out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+    sets, out = arguments(__doc__)
+    record(columns(sets), 3, "Proportions of faces, in distances of the pupils", out)
 
 
 if __name__ == "__main__":
