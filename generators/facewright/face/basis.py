@@ -51,8 +51,8 @@ SMALL_YEARS, GROWN_YEARS = 6.0, 16.0
 Reasoned."""
 
 EAR_RELIEF, EAR_SMOOTHING = 0.5, 6
-"""How far the relief of ears is raised, and the rounds of averaging that tell relief from shape. hm08's ears are flat:
-their luminance varies by 6 (L*, median) where photographs' vary by 11 (benchmarks/gap/results/looks.md). By eye."""
+"""How far the relief of ears is raised, and the rounds of averaging that tell relief from shape. By eye on close-ups:
+hm08's ears are flat. Among hair, at 160 px, it does not show in numbers (benchmarks/gap/results/looks.md)."""
 
 AGES = {"baby": 1.0, "child": 11.0, "young": 25.0, "old": 90.0}
 """Years that hm08's four age shapes stand for (MakeHuman's own scale)."""

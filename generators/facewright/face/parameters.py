@@ -405,15 +405,13 @@ class Skin:
 
 
 MADE_UP = 0.55
-"""Share of women from 15 on who are made up where habits are uniform; reasoned for web photographs."""
+"""Share of women over 15 who are made up where habits are uniform; reasoned for web photographs."""
 
 
 def made_up(values: Values) -> float:
-    """Return how much a person is made up: 0 not at all, 1 as much as can be. Half of the women from 15 on, no man."""
-    bare = 1 - MADE_UP * (1 - values["subject.head.gender"])
-    if values["subject.head.age_years"] <= 15 or bare >= 1:
-        return 0.0
-    return max(0.0, (values["subject.make_up.habit"] - bare) / (1 - bare))
+    """Return how much a person is made up: 0 not at all, as all men and children are, 1 as much as can be."""
+    grown_woman = values["subject.head.gender"] < 0.5 and values["subject.head.age_years"] > 15
+    return max(0.0, 1 - (1 - values["subject.make_up.habit"]) / MADE_UP) if grown_woman else 0.0
 
 
 def _if_made_up(share: float, least: float) -> Given:
@@ -430,7 +428,7 @@ def _if_made_up(share: float, least: float) -> Given:
 class MakeUp:
     """Make-up of face and eyes: who wears much of one thing wears much of others."""
 
-    habit: float = param(Uniform(0, 1), 0, 1, doc="how readily the person makes up; girls and men do not")
+    habit: float = param(Uniform(0, 1), 0, 1, doc="how readily a woman over 15 makes up, from 0.45 on; others do not")
     foundation: float = param(_if_made_up(1, 0.3), 0, 1, doc="how far it evens the skin out")
     blush: float = param(_if_made_up(0.6, 0), 0, 1, doc="rouge on the cheeks")
     lipstick: float = param(_if_made_up(0.7, 0.4), 0, 1, doc="how far lipstick covers the lips")
@@ -767,7 +765,7 @@ class Wear:
     """What the person wears."""
 
     formality: float = param(
-        Uniform(0, 1), 0, 1, doc="how far the person is dressed up: jackets and collars, bare shoulders"
+        Uniform(0, 1), 0, 1, doc="casual 0; dressed up above 2/3: jackets and collars, bare shoulders"
     )
     shirt: str = param(Given(_neckline), choices=NECKLINES, doc="neckline")
     shirt_hue: float = param(Uniform(0, 1), 0, 1, doc="hue of the cloth")

@@ -187,7 +187,7 @@ def cornea(g: Graph, sample: Sample, images: dict[str, Any]) -> Socket:
     """Air to cornea, with its tear film's reflection of everything but the LEDs (passes.shine_material).
 
     A pixel sees as many directions of mirrors as the cornea turns in its width, too many to meet a small flash by
-    chance; their standard deviation is added to the microfacets' slopes, so that no catchlight is missed.
+    chance; where their standard deviation exceeds the slopes of the film, it is taken, so that no catchlight is missed.
     """
     px_mm = sample.camera.field_mm / sample.image.width
     turns = px_mm / (math.sqrt(12) * sample.subject.eye.cornea_radius_mm)
