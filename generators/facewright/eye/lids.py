@@ -39,7 +39,7 @@ LOOK_UP_DEG, LOOK_DOWN_DEG, LOOK_SIDE_DEG = 28.0, 32.0, 35.0
 
 
 LID_CURVE = np.interp(
-    np.arange(1, 14) / 14, [0.3, 0.36, 0.45, 0.55, 0.65, 0.75, 1], [1.4, 1.15, 0.9, 0.65, 0.45, 0.4, 0.5]
+    np.arange(1, 14) / 14, [0.3, 0.36, 0.45, 0.55, 0.65, 0.75, 1], [1.25, 1.08, 0.9, 0.65, 0.45, 0.4, 0.5]
 )
 """Height of the resting fissure at the columns UPPER, relative to hm08's, whose upper lid is highest lateral of the
 pupil, where people's is highest medially. By hand, toward heights along the eye in masks of photographs
@@ -59,7 +59,7 @@ def widen(neutral: Neutral, basis: HeadBasis, fissure_mm: float) -> Array:
         across = lateral - medial
         width = float(np.linalg.norm(across))
         change = min(max(fissure_mm - width, -4.0), 16.0) * across / width
-        for corner, share in ((medial, -0.6), (lateral, 0.4)):
+        for corner, share in ((medial, -0.35), (lateral, 0.65)):
             distance = np.linalg.norm(neutral.vertices - corner, axis=1)
             vertices += share * np.exp(-0.5 * (distance / 9.0) ** 2)[:, None] * change
         edge = neutral.vertices[basis.rings[side][INNER_EDGE], 1]

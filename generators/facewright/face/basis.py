@@ -25,7 +25,7 @@ IDENTITY_SCALE = 0.5
 HEAVY = {"head-fat": 0.7, "cheek-volume": 0.35, "neck-double": 0.5}
 """Weights of identity axes at weight 1, negated at weight 0: hm08's own weight shapes end below the neck. Reasoned."""
 
-EYES_APART = 0.58
+EYES_APART = 0.62
 """Weight of `eye-trans-horiz` in every head: hm08's eyes stand 58 mm apart, adults' pupils 63 mm (Dodgson 2004)."""
 
 GROWN = {
@@ -36,8 +36,8 @@ GROWN = {
     "chin-height": 0.12,
     "mouth-upperlip-height": -0.7,
     "mouth-lowerlip-height": -0.3,
-    "ear-scale": 0.2,
-    "ear-wing": 0.6,
+    "ear-scale": 0.08,
+    "ear-wing": 0.5,
     "ear-lobe": 0.35,
 }
 """Weights of identity axes in every adult head. hm08's eyes lie too low for its nose, mouth, chin and brows, by 3 to 6
