@@ -20,6 +20,8 @@ COMMON = 0.25
 """Classes that lie in this share of the training pictures are scored: rarer ones would be noise of a few pictures."""
 LEAST_PIXELS = 8
 """A class with fewer pixels of a picture, at the task's size, does not lie in it."""
+RAREST = 1e-3
+"""Share of a batch below which a class weighs no more in the loss: four pixels in a picture of 64 (reasoned)."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class SegmentationTask(Task):
         return with_ids(self.classes)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return cross entropy, and one minus the mean Dice of the classes that occur: small ones need that."""
+        """Return weighted cross entropy, and one minus the mean Dice of the classes that occur."""
         return region_loss(output, target)
 
     def marks(self, output: Tensor, target: Tensor) -> Array:
@@ -94,10 +96,16 @@ class SegmentationTask(Task):
 
 
 def region_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Return cross entropy of logits (B, C, H, W) with ids (B, H, W), and one minus the mean Dice of what occurs."""
+    """Return cross entropy of logits (B, C, H, W) with ids (B, H, W), and one minus the mean Dice of what occurs.
+
+    In the entropy a pixel weighs one over the root of its class's share of the batch. With pixels that weigh alike,
+    whether a short training ever finds a small class is a matter of its seed (benchmarks/gap/README.md).
+    """
     known = target != IGNORE
     ids = torch.where(known, target, 0).long()
-    entropy = F.cross_entropy(output, torch.where(known, ids, -100))
+    pixels = torch.bincount(ids[known], minlength=output.shape[1]).to(output.dtype)
+    weight = (pixels / pixels.sum()).clamp(min=RAREST).rsqrt()
+    entropy = F.cross_entropy(output, torch.where(known, ids, -100), weight=weight)
     given = output.softmax(1) * known[:, None]
     wanted = F.one_hot(ids, output.shape[1]).permute(0, 3, 1, 2) * known[:, None]
     both, either = (given * wanted).sum((0, 2, 3)), (given + wanted).sum((0, 2, 3))
