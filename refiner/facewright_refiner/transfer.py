@@ -1,7 +1,8 @@
 """Refiners without training: colours, histograms or low frequencies of real pictures, put on renders.
 
-Each frame takes them from one real picture, drawn by its seed and index. Reinhard and histograms work pixel by pixel;
-FDA adds waves, none shorter than 1 / BETA px. So edges stay where they are.
+Each frame takes them from one real picture: of a few, drawn by its seed and index, that whose colours are nearest to
+its own. Reinhard and histograms work pixel by pixel; FDA adds waves, none shorter than 1 / BETA px. So edges stay
+where they are.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from facewright_refiner.pictures import read_pictures
 MOST = 500
 """Real pictures that are kept to choose from."""
 LARGEST = 512
+DRAWN = 8
+"""Real pictures that a frame has the choice of. With one, dark pictures come on bright renders and look like neither;
+with all, renders would hardly change (parsers trained on them: benchmarks/gap/README.md)."""
 BETA = 0.03
 """FDA replaces frequencies up to this, in cycles per px: within the paper's 0.01 to 0.09, more shows as halos."""
 
@@ -43,6 +47,7 @@ class TransferRefiner(Changing):
         found = read_pictures(folder, MOST, largest=LARGEST)
         super().__init__(kind, {"kind": "transfer", "pictures": found.fingerprint})
         self.real = found.images
+        self.colours = np.stack([colours(image) for image in self.real])
         self.transfer = METHODS[kind]
 
     def images(self, frames: Sequence[Frame], strength: float) -> list[np.ndarray]:
@@ -50,9 +55,16 @@ class TransferRefiner(Changing):
         return [transferred(self.transfer, frame.layers["rgb"], self._real_of(frame), strength) for frame in frames]
 
     def _real_of(self, frame: Frame) -> np.ndarray:
-        """Return the real picture that was drawn for a frame."""
-        drawn = stream(frame.sample.seed, frame.sample.index, "refiner.transfer").integers(len(self.real))
-        return self.real[int(drawn)]
+        """Return the real picture for a frame."""
+        drawn = stream(frame.sample.seed, frame.sample.index, "refiner.transfer").permutation(len(self.real))[:DRAWN]
+        away = np.square(self.colours[drawn] - colours(frame.layers["rgb"])).sum(axis=1)
+        return self.real[int(drawn[away.argmin()])]
+
+
+def colours(image: np.ndarray) -> np.ndarray:
+    """Return means and deviations (6,) of L*, a* and b* of (H, W, 3) uint8."""
+    lab = rgb_to_lab(torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32) / 255)).flatten(1)
+    return torch.cat([lab.mean(1), lab.std(1)]).numpy()
 
 
 def transferred(

@@ -71,6 +71,17 @@ def test_frames_come_nearer_to_the_folder_and_nothing_moves(kind, folder, make_f
     assert np.array_equal(again.refined, refined.refined)
 
 
+@pytest.mark.parametrize("gain", [0.4, 1.0])
+def test_dark_frames_take_dark_pictures_and_bright_ones_bright(gain, tmp_path, make_frame):
+    for n, brightness in enumerate((0.45, 0.95)):
+        Image.fromarray((make_frame(60 + n, 80, 60).rgb * brightness).astype(np.uint8)).save(tmp_path / f"{n}.png")
+    frame = make_frame(1, 96, 72)
+    frame.layers["rgb"] = (frame.rgb * gain).astype(np.uint8)
+    (refined,) = apply.load_refiner(f"reinhard:{tmp_path}").refine([frame])
+    real = [np.asarray(Image.open(tmp_path / f"{n}.png")).mean() for n in range(2)]
+    assert abs(refined.refined.mean() - real[gain == 1]) < 0.3 * (real[1] - real[0])
+
+
 def test_a_sensor_may_follow(folder, make_frame):
     chain = apply.load_refiner(f"fda:{folder}+webcam")
     (refined,) = chain.refine([make_frame(1, 96, 72)])
