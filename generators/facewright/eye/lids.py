@@ -59,7 +59,7 @@ def widen(neutral: Neutral, basis: HeadBasis, fissure_mm: float) -> Array:
         across = lateral - medial
         width = float(np.linalg.norm(across))
         change = min(max(fissure_mm - width, -4.0), 16.0) * across / width
-        for corner, share in ((medial, -0.35), (lateral, 0.65)):
+        for corner, share in ((medial, -0.6), (lateral, 0.4)):
             distance = np.linalg.norm(neutral.vertices - corner, axis=1)
             vertices += share * np.exp(-0.5 * (distance / 9.0) ** 2)[:, None] * change
         edge = neutral.vertices[basis.rings[side][INNER_EDGE], 1]

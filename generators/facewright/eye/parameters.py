@@ -272,7 +272,7 @@ class Eye:
     )
     fissure_mm: float = param(
         Given(
-            lambda v, u: (28.6 + 4.0 * (u[0] + u[1] - 1)) * min(1.0, 0.86 + 0.14 * v["subject.head.age_years"] / 16), 2
+            lambda v, u: (28.0 + 4.0 * (u[0] + u[1] - 1)) * min(1.0, 0.86 + 0.14 * v["subject.head.age_years"] / 16), 2
         ),
         18,
         36,

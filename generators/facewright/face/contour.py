@@ -24,7 +24,7 @@ AXIS_Z_MM = -70.0
 """Depth of the vertical axis round which a cross-section's points are put in order: inside every face."""
 CHIN_TOP_MM = -84.0
 """Height at which the chin's line ends, below the lower lip."""
-HIDDEN_MM = 2.0
+HIDDEN_MM = 1.0
 """How much farther out a rim is that hides a point which faces the camera; less is not seen; reasoned."""
 CONTOUR_POINTS = 33
 """As in WFLW; every other one is iBUG-68's."""
