@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from facewright import rng
-from facewright.face.growth import ended, frames, grey_share, group_mean
+from facewright.face.growth import ended, grey_share
 from facewright.face.headshape import HeadShape
 from facewright.face.parameters import Hair
+from facewright.face.winding import frames, group_mean
 from facewright.geometry.noise import value_noise
 from facewright.geometry.strands import Strands
 from facewright.geometry.vectors import unit

@@ -1,7 +1,7 @@
 """Head hair from a haircut: guides grow over the head, strands follow the guides.
 
 A guide is a stiff line that is combed at its root, bends under gravity, rests on head and shoulders and keeps off the
-face. A strand blends its three nearest guides, gathers into locks of two sizes, waves or coils, and frays.
+face. A strand blends its three nearest guides; what becomes of it along its length is winding.py's.
 """
 
 from __future__ import annotations
@@ -15,20 +15,32 @@ from facewright import rng
 from facewright.face.haircuts import STYLES, Style
 from facewright.face.headshape import HeadShape
 from facewright.face.parameters import Hair
+from facewright.face.winding import (
+    STRAYS,
+    cells,
+    frames,
+    frayed,
+    hashed,
+    locks,
+    plait,
+    roped,
+    shares,
+    smooth_step,
+    waved,
+    wavelength,
+)
 from facewright.geometry.noise import value_noise
 from facewright.geometry.strands import Strands
-from facewright.geometry.vectors import cross, norm, unit
+from facewright.geometry.vectors import cross, unit
 from facewright.schema import Label
 
 Array = np.ndarray
 
 GUIDES, GUIDE_POINTS = 700, 36
 """Guides on a head and points along each."""
-STRAYS = 0.03
-"""Share of flyaways, which are half as thick as other strands."""
-PARTED, GATHER_MM = 0.15, 14.0
-"""Share of its way to the lock's middle that a root of a rope stands nearer to it, which leaves thin partings; and how
-far from the root a hair lies on the scalp before it has joined its lock. Reasoned."""
+PARTED = 0.15
+"""Share of its way to the lock's middle that a root of a rope stands nearer to it, which leaves thin partings;
+reasoned."""
 DOWN = np.array([0.0, -1.0, 0.0], np.float32)
 FACE_HALF_MM = np.array([[-170, 40], [-112, 44], [-80, 55], [-40, 66], [0, 70], [20, 66], [45, 46], [66, 0]], float)
 """Template height and the half width round the midline that loose hair keeps off: the face from mouth to temples."""
@@ -71,19 +83,19 @@ def grow(
         line, group = _loose(style, hair, roots, normals, rest, shape, u)
         tail = np.zeros(n, bool)
     if style.rope != "none":
-        line = _roped(line, style, group, u)
+        line = roped(line, style, group, u)
     else:
-        line = _locks(line, style, rest, tail, hair.texture, u)
+        line = locks(line, style, rest, tail, hair.texture, u)
         if style.tail != "plait":
-            line = _waved(line, curl, rest, hair.texture, u)
-        line = _frayed(line, curl, u)
+            line = waved(line, curl, rest, hair.texture, u)
+        line = frayed(line, curl, u)
     line = _kept_off(line, shape, _fringe(style, rest) > 0)
-    lock = _cells(rest, 9.0, hair.texture) if style.rope == "none" else group
-    streak = _cells(rest, 26.0, hair.texture) if style.rope == "none" else group
-    shade = _smooth(0.35 * _hash(streak, 7) + 0.3 * _hash(lock, 6) + 0.35 * u[10])  # sun and shears make streaks
+    lock = cells(rest, 9.0, hair.texture) if style.rope == "none" else group
+    streak = cells(rest, 26.0, hair.texture) if style.rope == "none" else group
+    shade = smooth_step(0.35 * hashed(streak, 7) + 0.3 * hashed(lock, 6) + 0.35 * u[10])  # sun and shears make streaks
     grey = u[8] < grey_share(hair.grey, rest)
     points = line.shape[1]
-    taper = _interp(_shares(points), [0, 0.03, 0.8, 1], [0.8, 1, 0.9, 0.35])
+    taper = _interp(shares(points), [0, 0.03, 0.8, 1], [0.8, 1, 0.9, 0.35])
     if style.rope != "none":
         taper = np.ones(points)
     return Strands(
@@ -108,8 +120,8 @@ def grey_share(grey: float, rest: Array) -> Array:
 def hair_length(style: Style, amount: float, rest: Array) -> Array:
     """Return the length (N,) in mm of hairs at template `rest` (N, 3) for a subject's `length` in [0, 1]."""
     top = style.length_mm[0] + (style.length_mm[1] - style.length_mm[0]) * amount
-    side = _smooth((78 - rest[:, 1]) / 34)
-    front = _smooth((rest[:, 2] + 50) / 30) * (1 - side)
+    side = smooth_step((78 - rest[:, 1]) / 34)
+    front = smooth_step((rest[:, 2] + 50) / 30) * (1 - side)
     return top * (1 + side * (style.sides - 1)) * (1 + front * (style.front - 1))
 
 
@@ -129,7 +141,7 @@ def _comb(style: Style, rest: Array, normals: Array, side: Array) -> Array:
     the forehead; back, forward; quiff: up and back in front, back behind; out: all ways.
     """
     x, y, z = rest.T
-    one, low = np.ones_like(x), _smooth((70 - y) / 50)
+    one, low = np.ones_like(x), smooth_step((70 - y) / 50)
     if style.flow == "whorl":
         way = rest - np.array([12.0, 108.0, -122.0], np.float32)
         way = way / np.linalg.norm(way, axis=1, keepdims=True)
@@ -139,14 +151,14 @@ def _comb(style: Style, rest: Array, normals: Array, side: Array) -> Array:
     elif style.flow == "back":
         way = np.stack([0.1 * np.sign(x), 0.25 - 0.7 * low, -one], axis=1)
     elif style.flow == "quiff":
-        front = _smooth((z + 70) / 50) * (1 - low)
+        front = smooth_step((z + 70) / 50) * (1 - low)
         way = np.stack([0.06 * side * (1 - low), 0.5 * front - low, -0.2 * front - 0.9 * (1 - front)], axis=1)
     elif style.flow == "sweep":
         way = np.stack([side * (1 - 0.6 * low), -0.4 - 0.5 * low, 0.6 - 0.4 * low], axis=1)
     elif style.flow == "out":
         way = np.stack([0 * x, 0.3 * one, 0 * x], axis=1)
     else:
-        front, nape = _smooth((z + 60) / 50), _smooth((-z - 110) / 40)
+        front, nape = smooth_step((z + 60) / 50), smooth_step((-z - 110) / 40)
         way = np.stack([side * (1 - 0.75 * nape), -0.3 - 0.7 * low, -0.2 - 0.45 * front - 0.35 * nape], axis=1)
     fringe = _fringe(style, rest)[:, None]
     across = 0.55 * side if style.flow == "sweep" else 0.006 * x
@@ -168,7 +180,7 @@ def _loose(
     guides, reach = _guides(style, hair, roots[pick], normals[pick], rest[pick], side[pick], lengths[pick], shape)
     key = np.concatenate([rest, 60 * side[:, None], 40 * _fringe(style, rest)[:, None]], axis=1)
     near, weight = _nearest(key, key[pick], 1 if style.rope != "none" else 3)
-    keep = 1 - style.ragged * u[0] ** 2 - 0.5 * style.ragged * _hash(near[:, 0], 5)
+    keep = 1 - style.ragged * u[0] ** 2 - 0.5 * style.ragged * hashed(near[:, 0], 5)
     baby = (rest[:, 1] > 30) & (u[1] < 0.5 * _edge(rest))
     keep = np.where(baby, keep * (0.08 + 0.2 * u[2]), keep)
     share = (lengths / np.maximum(lengths[pick][near[:, 0]], 1e-6)).clip(0.6, 1.4) if style.ends_mm is None else 1.0
@@ -184,7 +196,7 @@ def _loose(
 def _point_count(style: Style, length: float, hair: Hair) -> int:
     """Return the points along each strand: six for each turn of a curl, more for long hair."""
     curl = min(style.curl[1], max(style.curl[0], hair.curl))
-    turns = 0.7 * length / _wavelength(curl) if curl > 0.1 else 0
+    turns = 0.7 * length / wavelength(curl) if curl > 0.1 else 0
     if style.rope != "none":
         turns = length / 14
     return int(np.clip(max(6 + length / 14, 6 * turns), 5, 30 if style.rope == "none" else 44))
@@ -211,12 +223,12 @@ def _guides(
     """Return guides (M, GUIDE_POINTS, 3) and the share (M,) of each that the cut leaves."""
     scale = float(shape.scale.mean())
     drift = np.stack([value_noise(rest, 0.05, 2, hair.texture + 20 * k) - 0.5 for k in range(3)], axis=1)
-    own = np.stack([_hash(np.arange(len(roots)), 11 + k) - 0.5 for k in range(3)], axis=1)
+    own = np.stack([hashed(np.arange(len(roots)), 11 + k) - 0.5 for k in range(3)], axis=1)
     comb = _comb(style, rest, normals, side)
     outward = unit(roots - shape.centre) if style.flow == "out" else normals
     lift = np.full((len(roots), 1), style.lift, np.float32)
     if style.flow == "quiff":
-        lift = lift + 0.7 * _smooth((rest[:, 2:] + 60) / 50) * (rest[:, 1:2] > 60)
+        lift = lift + 0.7 * smooth_step((rest[:, 2:] + 60) / 50) * (rest[:, 1:2] > 60)
         outward = unit(outward * np.array([0.3, 1, 1], np.float32))
     heading = unit(comb + lift * outward + (0.5 + 0.4 * style.ragged) * drift + 0.5 * style.ragged * own)
     step = (length / (GUIDE_POINTS - 1))[:, None]
@@ -225,7 +237,7 @@ def _guides(
     rise = (style.hover_mm[1] - style.hover_mm[0]) / 100
     fall = np.where(fringe, min(style.fall_mm, 40.0), style.fall_mm).astype(np.float32)[:, None] * scale
     here, points = roots, [roots]
-    free = _shares(GUIDE_POINTS)
+    free = shares(GUIDE_POINTS)
     for k in range(1, GUIDE_POINTS):
         travelled = step[:, 0] * k
         moved = here + step * heading
@@ -249,7 +261,7 @@ def _draped(out: Array, points: Array, shape: HeadShape) -> Array:
 
     Pushed along the shoulder's normal alone, hair would slide down the arm.
     """
-    on_body = _smooth((shape.template(points)[:, 1] + 100) / -40)[:, None]
+    on_body = smooth_step((shape.template(points)[:, 1] + 100) / -40)[:, None]
     ahead = np.where(points[:, 2] > shape.axis_z - 6, 0.5, -0.5).astype(np.float32)
     turned = out * np.array([0.15, 0.7, 1.0], np.float32)
     turned[:, 2] += ahead
@@ -264,7 +276,7 @@ def _cut(style: Style, hair: Hair, line: Array, rest: Array, fringe: Array, shap
         level = style.ends_mm[1] + (style.ends_mm[0] - style.ends_mm[1]) * hair.length
         end = level + style.layers * np.maximum(rest[:, 1] - 10, 0)
     if style.fringe_mm is not None:
-        curve = style.fringe_mm + 3 * (_hash(np.arange(len(line)), 3) - 0.5) - 0.004 * rest[:, 0] ** 2
+        curve = style.fringe_mm + 3 * (hashed(np.arange(len(line)), 3) - 0.5) - 0.004 * rest[:, 0] ** 2
         end = np.where(fringe, np.maximum(curve, EYE_TOP_MM + 2), end)
     below = height < end[:, None]
     first = np.where(below.any(axis=1), below.argmax(axis=1), line.shape[1] - 1)
@@ -274,7 +286,7 @@ def _cut(style: Style, hair: Hair, line: Array, rest: Array, fringe: Array, shap
 def _off_face(points: Array, side: Array, shape: HeadShape, fringe: Array) -> Array:
     """Return points (N, 3) moved sideways off the face (FACE_HALF_MM), but for the fringe."""
     rest = shape.template(points)
-    half = _interp(rest[:, 1], *FACE_HALF_MM.T) * _smooth((rest[:, 2] + 55) / 35)
+    half = _interp(rest[:, 1], *FACE_HALF_MM.T) * smooth_step((rest[:, 2] + 55) / 35)
     sign = np.where(np.abs(rest[:, 0]) < 12, side, np.sign(rest[:, 0]))
     short = np.where(fringe, 0, np.maximum(half - sign * rest[:, 0], 0))
     moved = points.copy()
@@ -344,7 +356,7 @@ def _tied(
 def _to_tie(style: Style, roots: Array, normals: Array, tie: Array, shape: HeadShape, u: Array, points: int) -> Array:
     """Return strands (N, points, 3) along the scalp from `roots` to `tie` (N, 3): great circles, taut, gathered."""
     start, end = unit(roots - shape.centre), unit(tie - shape.centre)
-    t = _shares(points)[None, :, None]
+    t = shares(points)[None, :, None]
     cosine = (start * end).sum(axis=1).clip(-1, 1)
     angle = np.arccos(cosine)[:, None, None] + 1e-6
     direction = (np.sin((1 - t) * angle) * start[:, None] + np.sin(t * angle) * end[:, None]) / np.sin(angle)
@@ -353,10 +365,10 @@ def _to_tie(style: Style, roots: Array, normals: Array, tie: Array, shape: HeadS
     along = t[..., 0]
     loose = 6 * (1 - along) * (u[3] ** 3)[:, None]
     height = style.hover_mm[0] + (style.hover_mm[1] - style.hover_mm[0]) * along + (2.5 * u[4])[:, None] * along + loose
-    height = height * np.minimum(1, along * 10) + (skull - 4)[:, None] * _smooth((along - 0.8) / 0.2)
+    height = height * np.minimum(1, along * 10) + (skull - 4)[:, None] * smooth_step((along - 0.8) / 0.2)
     line = shape.on_skull(direction, height.ravel()).reshape(len(roots), points, 3)
     spread = np.stack([u[5] - 0.5, u[6] - 0.5, u[7] - 0.5], axis=1) * 9
-    line = line + spread[:, None] * _smooth((t - 0.5) / 0.5)
+    line = line + spread[:, None] * smooth_step((t - 0.5) / 0.5)
     fade = np.maximum(0, 1 - along * 8)[..., None]
     return line + fade * (roots[:, None] - line)
 
@@ -368,7 +380,7 @@ def _tail(style: Style, hair: Hair, tie: Array, shape: HeadShape, u: Array, poin
     aslant = np.array([0.3, 0.2, 1.0] if abs(out[2]) < 0.8 else [1.0, 0.2, 0.1], np.float32)
     first = unit(cross(out, aslant)[None])[0]
     second = cross(out, first)
-    t = _shares(points)
+    t = shares(points)
     length = (style.tail_mm[0] + (style.tail_mm[1] - style.tail_mm[0]) * hair.length) * scale
     if style.tail == "bun":
         radius = (24 + 9 * hair.length) * scale
@@ -388,7 +400,7 @@ def _tail(style: Style, hair: Hair, tie: Array, shape: HeadShape, u: Array, poin
     low, part = _places(keep, points, len(spine))
     line = spine[low] * (1 - part) + spine[low + 1] * part
     if style.tail == "plait":
-        return line + _plait(line, np.zeros(u.shape[1], int), u, 9.0 * scale, 7.0 * scale, 26.0 * scale)
+        return line + plait(line, np.zeros(u.shape[1], int), u, 9.0 * scale, 7.0 * scale, 26.0 * scale)
     girth = (6 + 20 * np.sin(np.minimum(t * 1.5, 1) * math.pi / 2) * (1 - 0.35 * t)) * scale
     ray = np.sqrt(u[4])[:, None] * girth
     turn = 2 * math.pi * u[5][:, None]
@@ -425,7 +437,7 @@ def _cornrows(roots: Array, rest: Array, shape: HeadShape, u: Array, texture: fl
     middle = row * spacing
     start = np.arctan2(out[:, 2], np.hypot(out[:, 0], out[:, 1])).round(9)
     span = (45 + 30 * u[0]) / 85
-    elevation = start[:, None] - span[:, None] * _shares(points)
+    elevation = start[:, None] - span[:, None] * shares(points)
     elevation = np.maximum(elevation, -1.25)
     turn = (middle + 0.25 * (around - middle))[:, None]
     direction = np.stack(
@@ -434,125 +446,6 @@ def _cornrows(roots: Array, rest: Array, shape: HeadShape, u: Array, texture: fl
     base = shape.on_skull(direction.reshape(-1, 3), 2.5).reshape(len(roots), points, 3)
     base[:, 0] = roots
     return base, row.astype(int) + 40
-
-
-def _roped(line: Array, style: Style, group: Array, u: Array) -> Array:
-    """Return strands wound about their lock's middle line: braids of three, twists of two, matted locs."""
-    width, depth, pitch = {"braid": (2.6, 1.9, 13.0), "twist": (2.6, 2.6, 14.0), "loc": (1.2, 1.2, 30.0)}[style.rope]
-    if style.flow == "rows":
-        width, depth, pitch = 3.6, 1.8, 11.0
-    middle = group_mean(line, group) if style.flow != "rows" else line
-    pull = np.minimum(1, _arc(line) / GATHER_MM)[..., None]
-    line = line + pull * (middle - line)
-    wound = _plait(middle, group, u, width, depth, pitch, {"braid": 3, "twist": 2, "loc": 1}[style.rope])
-    return line + pull * wound
-
-
-def _plait(line: Array, group: Array, u: Array, width: float, depth: float, pitch: float, strands: int = 3) -> Array:
-    """Return offsets (N, K, 3) from a middle line that plait `strands` locks `width` wide with a period of `pitch` mm.
-
-    A plait's locks swing from side to side once while they go in and out twice (a Lissajous curve); a twist's locks
-    are plain helices.
-    """
-    normal, binormal = frames(line)
-    arc = _arc(line)
-    phase = 2 * math.pi * arc / pitch + 2 * math.pi * _hash(group, 21)[:, None]
-    lock = (np.arange(len(line)) % strands).astype(np.float32)[:, None]
-    angle = phase + 2 * math.pi * lock / strands
-    if strands == 3:
-        across, along = width * np.sin(angle), 0.8 * depth * np.sin(2 * angle)
-    elif strands == 2:
-        across, along = 0.6 * width * np.sin(angle), 0.6 * depth * np.cos(angle)
-    else:
-        lump = 0.25 * np.sin(0.37 * arc + 9 * _hash(group, 4)[:, None])
-        across, along = lump, 0 * lump
-    fill = np.sqrt(u[3])[:, None] * (0.62 * depth if strands > 1 else 2.1 * depth)
-    spin = 2 * math.pi * u[4][:, None] + 0.5 * phase
-    across = across + fill * np.cos(spin)
-    along = along + fill * np.sin(spin)
-    return across[..., None] * normal + along[..., None] * binormal
-
-
-def _locks(line: Array, style: Style, rest: Array, tail: Array, texture: float, u: Array) -> Array:
-    """Return strands drawn together in locks of 16 and 6 mm, the more the nearer their ends."""
-    if style.clump <= 0:
-        return line
-    along = _shares(line.shape[1])
-    place = rest + 5 * np.stack([value_noise(rest, 0.09, 2, texture + 50 * k) - 0.5 for k in range(3)], axis=1)
-    strength = style.clump * (0.45 if style.ties else 1.0)
-    for size, share in ((6.0, 0.75), (16.0, 0.45)):
-        key = (2 * _cells(place, size, texture) + tail) * 2 + (rest[:, 0] > 0)
-        _, group = np.unique(key, return_inverse=True)
-        own = strength * share * (0.5 + 0.5 * _hash(group, 2)) * (0.6 + 0.4 * u[11])
-        pull = own[:, None] * _smooth((along - 0.05) / 0.75)
-        pull = np.where(tail[:, None], 0.5 * pull, pull)
-        line = line + pull[..., None] * (group_mean(line, group) - line)
-    return line
-
-
-def _cells(points: Array, size: float, offset: float) -> Array:
-    """Return the number (N,) of the cell of edge `size` mm that holds each point (N, 3)."""
-    cell = np.floor(points / size + offset).astype(np.int64) + 1000
-    return (cell[:, 0] * 4096 + cell[:, 1]) * 4096 + cell[:, 2]
-
-
-def group_mean(line: Array, group: Array) -> Array:
-    """Return for each strand the mean (N, K, 3) of its group's strands."""
-    order = np.argsort(group, kind="stable")
-    first = np.concatenate([[True], np.diff(group[order]) != 0])
-    starts = np.nonzero(first)[0]
-    total = np.add.reduceat(line[order], starts, axis=0)
-    mean = total / np.diff(np.append(starts, len(group))).astype(np.float32)[:, None, None]
-    found = np.empty_like(line)
-    found[order] = mean[np.cumsum(first) - 1]
-    return found
-
-
-def _wavelength(curl: float) -> float:
-    """Return the length in mm of one wave or coil: 110 mm waves to 9 mm coils.
-
-    Curve diameters fall from some 8 cm to under 1 cm over hair types I to VIII (Loussouarn et al., Br. J. Dermatol.
-    2007), reasoned between.
-    """
-    return 110 * math.exp(-2.6 * curl)
-
-
-def _arc(line: Array) -> Array:
-    """Return how far (N, K) along its strand each point of (N, K, 3) lies."""
-    found = np.zeros(line.shape[:2], line.dtype)
-    np.cumsum(norm(np.diff(line, axis=1)), axis=1, out=found[:, 1:])
-    return found
-
-
-def _waved(line: Array, curl: float, rest: Array, texture: float, u: Array) -> Array:
-    """Return strands wound into waves or helices, in phase within a lock."""
-    if curl < 0.05:
-        return line
-    arc = _arc(line)
-    tight = float(np.clip((curl - 0.3) / 0.3, 0, 1))
-    lock = _hash(_cells(rest, 10.0, texture), 8)
-    together = (1 - tight) * 1.5 * value_noise(rest, 0.03, 1, texture + 70) + tight * lock
-    step = max(float(np.median(arc[:, -1])) / (line.shape[1] - 1), 0.1)
-    wave = max(_wavelength(curl), 4.5 * step)
-    size = float(np.interp(curl, [0, 0.3, 0.6, 0.85, 1], [0, 5.0, 6.5, 3.4, 2.2]))
-    pitch = wave * (0.94 + (0.12 + 0.1 * tight) * (together % 1))[:, None]
-    angle = 2 * math.pi * (arc / pitch + together[:, None] + (0.05 + 0.5 * curl**2) * (u[5] - 0.5)[:, None])
-    grown = size * np.minimum(1, arc / (0.9 * wave + 6)) * (0.7 + 0.6 * u[6])[:, None]
-    normal, binormal = frames(line)
-    flat = float(np.interp(curl, [0.3, 0.7], [0.45, 1.0]))
-    return line + (grown * np.cos(angle))[..., None] * binormal + (flat * grown * np.sin(angle))[..., None] * normal
-
-
-def _frayed(line: Array, curl: float, u: Array) -> Array:
-    """Return strands with a wander of their own, flyaways (STRAYS) far more."""
-    along = _shares(line.shape[1])[None]
-    stray = np.where(u[7] < STRAYS, 0.075, 0.012 + 0.01 * curl) * np.minimum(_arc(line)[:, -1], 120)
-    found = line.copy()
-    for axis in range(3):
-        wave = np.sin(2 * math.pi * (u[(3 + axis) % 7][:, None] + along * (0.6 + 1.2 * u[axis][:, None])))
-        wave -= wave[:, :1]
-        found[..., axis] += stray[:, None] * wave * along
-    return found
 
 
 def _pushed(line: Array, shape: HeadShape, least: float) -> Array:
@@ -595,32 +488,12 @@ def ended(line: Array, beyond: Array) -> Array:
     return found
 
 
-def frames(line: Array) -> tuple[Array, Array]:
-    """Return two normals (N, K, 3) each of strands, carried along them without twist."""
-    tangent = unit(np.gradient(line, axis=1))
-    start = cross(tangent[:, 0], np.array([0.31, 0.86, 0.4], np.float32))
-    normal = unit(start)
-    normals = [normal]
-    for k in range(1, line.shape[1]):
-        here = tangent[:, k]
-        lean = normal[:, 0] * here[:, 0] + normal[:, 1] * here[:, 1] + normal[:, 2] * here[:, 2]
-        normal = unit(normal - lean[:, None] * here)
-        normals.append(normal)
-    found = np.stack(normals, axis=1)
-    return found, cross(tangent, found)
-
-
-def _shares(points: int) -> Array:
-    """Return `points` numbers float32 from 0 to 1, evenly."""
-    return np.linspace(0, 1, points, dtype=np.float32)
-
-
 def _places(keep: Array, points: int, held: int) -> tuple[Array, Array]:
     """Return where on a line of `held` points, up to its share `keep` (N,), `points` lie evenly.
 
     That is the point before each (N, points) and the share (N, points, 1) of the way to the next.
     """
-    place = keep[:, None] * _shares(points) * (held - 1)
+    place = keep[:, None] * shares(points) * (held - 1)
     low = np.minimum(place.astype(np.int32), held - 2)
     return low, (place - low.astype(np.float32))[..., None]
 
@@ -628,17 +501,3 @@ def _places(keep: Array, points: int, held: int) -> tuple[Array, Array]:
 def _interp(value: Array, places: Sequence[float] | Array, heights: Sequence[float] | Array) -> Array:
     """Return np.interp as float32."""
     return np.interp(value, places, heights).astype(np.float32)
-
-
-def _smooth(value: Array) -> Array:
-    """Return the smooth step of `value` from 0 to 1."""
-    t = np.clip(value, 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def _hash(ids: Array, salt: int) -> Array:
-    """Return a fixed pseudo-random number in [0, 1) for each integer id."""
-    x = (ids.astype(np.uint64) + np.uint64(salt + 1)) * np.uint64(0x9E3779B97F4A7C15)
-    x ^= x >> np.uint64(31)
-    x *= np.uint64(0xBF58476D1CE4E5B9)
-    return (x >> np.uint64(40)).astype(np.float32) / 2.0**24
