@@ -39,7 +39,7 @@ LOOK_UP_DEG, LOOK_DOWN_DEG, LOOK_SIDE_DEG = 28.0, 32.0, 35.0
 
 
 LID_CURVE = np.interp(
-    np.arange(1, 14) / 14, [0.3, 0.36, 0.45, 0.55, 0.65, 0.75, 1], [1.25, 1.08, 0.9, 0.65, 0.45, 0.4, 0.5]
+    np.arange(1, 14) / 14, [0.3, 0.36, 0.45, 0.55, 0.65, 0.75, 1], [1.4, 1.2, 1.0, 0.73, 0.5, 0.45, 0.56]
 )
 """Height of the resting fissure at the columns UPPER, relative to hm08's, whose upper lid is highest lateral of the
 pupil, where people's is highest medially. By hand, toward heights along the eye in masks of photographs
