@@ -15,7 +15,7 @@ from facewright_refiner.tasks.adapters import learn
 from facewright_refiner.tasks.augment import mirrored_ids, mirrored_points, with_angles, with_ids, with_points
 from facewright_refiner.tasks.intervals import draws, interval
 from facewright_refiner.tasks.networks import SmallResNet
-from facewright_refiner.tasks.segmentation import SegmentationTask, common_classes
+from facewright_refiner.tasks.segmentation import IGNORE, SegmentationTask, common_classes, region_loss
 from facewright_refiner.tasks.training import predict, seeded
 
 EYE = ("background", "sclera", "iris", "pupil")
@@ -214,6 +214,21 @@ def test_segmentation_scores_are_dice_over_all_pixels():
     assert (told["sclera"], told["iris"]) == tuple(map(pytest.approx, f1))
     assert told["mean IoU"] == pytest.approx(100 * (1 / 2 + 1 / 3) / 2)
     assert common_classes(torch.stack([truth[0], truth[0] * 0]), EYE) == ()
+
+
+def test_the_loss_weighs_pixels_of_small_classes_by_the_fourth_root_of_their_share():
+    """By hand: one pixel in sixteen known ones weighs 15 ** 0.25 times as much as each of the others."""
+    ids = torch.zeros(1, 4, 8, dtype=torch.uint8)
+    ids[0, 0, 0] = 1
+    ids[0, :, 4:] = IGNORE
+    logits = torch.randn(1, 2, 4, 8, generator=torch.Generator().manual_seed(0))
+    odds = np.exp(logits.numpy()[0, :, :, :4].reshape(2, 16).astype(float))
+    given = odds / odds.sum(0)
+    truth = ids[0, :, :4].flatten().numpy()
+    weight = np.where(truth == 1, 15**0.25, 1.0)
+    entropy = -(weight * np.log(given[truth, np.arange(16)])).sum() / weight.sum()
+    dice = [2 * given[n][truth == n].sum() / (given[n].sum() + (truth == n).sum()) for n in (0, 1)]
+    assert region_loss(logits, ids).item() == pytest.approx(entropy + 1 - np.mean(dice), rel=1e-4)
 
 
 def test_landmark_scores_are_over_the_outer_eye_corners():
