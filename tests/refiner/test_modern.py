@@ -160,9 +160,7 @@ def test_it_learns_the_real_pictures_tone_within_the_budget_and_moves_nothing(fo
     assert rows[39]["accuracy"] > 0.8, "the judge knows its classes"
     assert rows[39]["regularization"] < 0.6 * rows[0]["regularization"]
     refined = trainer.refine_probes()
-    gaps = [
-        abs(float(x.quantile(0.1) - sets[1].pictures.float().quantile(0.1))) / 2 for x in (trainer.probes, refined)
-    ]
+    gaps = [abs(float(x.quantile(0.1) - sets[1].pictures.float().quantile(0.1))) / 2 for x in (trainer.probes, refined)]
     assert gaps[1] < 0.5 * gaps[0], gaps
     assert trainer.probed()["change"] < 0.2
     from facewright_refiner.selection import Standard
